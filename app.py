@@ -113,7 +113,7 @@ if __name__ != "__main__":
     )
 else:
     from pages.components.frame import BRAND
-    from pages.components.link.view import take_link
+    from pages.components.link.page_view import take_link
     from pages.components.resources import recheck_files
     from pages.components.top_bar import quick_demo
     from pages.components.top_bar.bench_bar import bench_bar

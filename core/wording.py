@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 THIN = "\u202f"
 """A thin space that no line breaks at."""
@@ -183,6 +184,14 @@ def listed(names: list[str], most: int = 3) -> str:
     if more > 0:
         return f"{', '.join(named)} and {count(more)} more"
     return f"{', '.join(named[:-1])} and {named[-1]}" if len(named) > 1 else "".join(named)
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """A page's title, and the line below it; both have keys in single backticks."""
+
+    title: str
+    evidence: str = ""
 
 
 def clauses(parts: Sequence[str]) -> str:

@@ -30,7 +30,7 @@ from pages.components.compare.pairs_panel import pairs_panel
 from pages.components.compare.report_download import report_download
 from pages.components.compare.run_panel import run_panel
 from pages.components.frame import danger_notice, empty_state, heading, page_verdict
-from pages.components.link.view import one_of, shared
+from pages.components.link.page_view import one_of, shared
 from pages.components.workspace import workspace
 
 PAIR, RUN = "A and B", "Run"

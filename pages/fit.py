@@ -7,21 +7,21 @@ from functools import partial
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.fit.review import Headline
 from core.load import loaded_headline
+from core.wording import Headline
 from pages.components.fit.architecture.architecture_panel import architecture_panel
 from pages.components.fit.export_panel import export_panel
+from pages.components.fit.fit_view import FitView, fit_view
 from pages.components.fit.fitting import Fitting
 from pages.components.fit.load_panel import load_panel
 from pages.components.fit.matching.coverage_strip import coverage_strip
 from pages.components.fit.matching.keys_in_file import keys_in_file
 from pages.components.fit.matching.match_table import match_table
-from pages.components.fit.panel import STYLE
+from pages.components.fit.page_grid import STYLE
 from pages.components.fit.proof_panel import proof_panel
 from pages.components.fit.recipe_bar import use
 from pages.components.fit.repair_panel import repair_panel
 from pages.components.fit.review_panel import nearest_panel, review_panel
-from pages.components.fit.view import FitView, fit_view
 from pages.components.frame import danger_notice, empty_state, heading, page_verdict
 from pages.components.resources import model_pool
 from pages.components.slot_choice import slot_switch, state_dict_choice

@@ -19,7 +19,7 @@ from pages.components.inspect.overview import overview
 from pages.components.inspect.safety_panel import safety_panel, safety_verdict
 from pages.components.inspect.tensor_card import tensor_card
 from pages.components.inspect.verify_panel import verify_panel
-from pages.components.link.view import one_of, shared
+from pages.components.link.page_view import one_of, shared
 from pages.components.slot_choice import slot_switch, state_dict_choice
 from pages.components.treegrid.tree_table import choose_row
 from pages.components.workspace import workspace

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import TypeAlias
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -13,7 +12,7 @@ from core.errors import CheckpointError, LoupeError
 from core.fit.identify import Identification, headline
 from core.plain_text import code, plain, plain_sentence, visible
 from core.server import Stage
-from core.wording import count, listed
+from core.wording import Headline, count, listed
 from pages.components.frame import danger_notice, heading, page_verdict
 from pages.components.identified import identification
 from pages.components.open.candidates_panel import candidates_panel
@@ -36,9 +35,6 @@ PURPOSE = (
 
 READY = (Stage.SURE, Stage.FITS, Stage.LOADED)
 """The stages in which one click leads to a prediction, if the model classifies."""
-
-Headline: TypeAlias = tuple[str, str]
-"""What a file is, as a title and a line below it; both are empty where that is not known."""
 
 
 def main() -> None:
@@ -81,8 +77,9 @@ def _identified(slot: str) -> Identification | None:
 
 
 def _headline(slot: str) -> Headline:
+    """What the slot's file is; its words are empty where that is not known."""
     identified = _identified(slot)
-    return headline(identified) if identified is not None else ("", "")
+    return headline(identified) if identified is not None else Headline("")
 
 
 def _are_alike(shown: Mapping[str, BenchSlot], headlines: Mapping[str, Headline]) -> bool:
@@ -96,11 +93,11 @@ def _verdict(shown: Mapping[str, BenchSlot], headlines: Mapping[str, Headline]) 
     if unreadable:
         files = "file" if len(unreadable) == 1 else "files"
         return (f"The {files} in {listed(unreadable, 2)} cannot be read",)
-    (title, line), *others = headlines.values()
+    first, *others = headlines.values()
     if not others:
-        return (title or "One file is open", line)
+        return (first.title or "One file is open", first.evidence)
     if _are_alike(shown, headlines):
-        return (f"A and B: {title}", line)
+        return (f"A and B: {first.title}", first.evidence)
     return ("Two files are open",)
 
 
@@ -131,7 +128,7 @@ def _two_files(
         st.button("Swap A and B", key="open-swap", type="tertiary", on_click=workspace().swap)
     for slot, column in zip(SLOTS, st.columns(2, gap="medium"), strict=True):
         with column, st.container(key=f"slot-{slot}"):
-            words = ("", "") if _are_alike(shown, headlines) else headlines[slot]
+            words = Headline("") if _are_alike(shown, headlines) else headlines[slot]
             _slot_head(slot, shown[slot], words)
             if _file(slot, columns=False):
                 _replace(slot)
@@ -151,11 +148,10 @@ def _slot_head(slot: str, shown: BenchSlot, words: Headline) -> None:
             st.markdown(f"**{slot}** {code(name)}", width="content")
             with st.container(horizontal=True, gap="small", width="content"):
                 _tools(slot, shown, "Close")
-        title, line = words
-        if title:
-            st.markdown(f"**{plain_sentence(title)}**")
-        if line:
-            st.caption(plain_sentence(line))
+        if words.title:
+            st.markdown(f"**{plain_sentence(words.title)}**")
+        if words.evidence:
+            st.caption(plain_sentence(words.evidence))
 
 
 def _tools(slot: str, shown: BenchSlot, close: str) -> None:
@@ -189,7 +185,7 @@ def _file(slot: str, *, columns: bool) -> bool:
     sure = identified.sure if identified is not None else None
     with left:
         if sure is not None:
-            repair_preview(slot, checkpoint, state_dict, sure, link=True)
+            repair_preview(slot, checkpoint, state_dict, sure)
         else:
             if identified is not None and identified.candidates:
                 candidates_panel(slot, identified)
@@ -207,8 +203,7 @@ def _images(shown: Mapping[str, BenchSlot]) -> None:
         slot for slot in SLOTS if shown[slot].stage.stage in READY and shown[slot].stage.classifies
     ]
     if ready:
-        files = [workspace().slot(slot).file or "" for slot in ready]
-        first_images(sample=all(file.startswith("sample:") for file in files))
+        first_images([shown[slot] for slot in ready])
 
 
 def _replace(slot: str) -> None:

@@ -9,11 +9,10 @@ from core.architectures import Signature
 from core.errors import LoadError
 from core.fit import Match
 from core.fit.identify import architecture_words
-from core.fit.review import Headline
 from core.load.model_request import ModelRequest
 from core.load.smoke import SmokeRun
 from core.load.switches import SwitchEffect
-from core.wording import count, counted, pass_time, size
+from core.wording import Headline, count, counted, pass_time, size
 
 WAYS: Mapping[bool, str] = {True: "strict: every key must match", False: "partial"}
 """How a load treats keys that do not match, by `strict`."""

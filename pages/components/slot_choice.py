@@ -7,7 +7,7 @@ import streamlit as st
 from core.checkpoint import Checkpoint, StateDict
 from core.plain_text import plain, visible
 from core.wording import count
-from pages.components.link.view import one_of, shared
+from pages.components.link.page_view import one_of, shared
 from pages.components.workspace import workspace
 
 

@@ -217,13 +217,13 @@ def test_the_proposal_is_on_the_screen_before_anything_is_chosen(
     weight = row_of(page, "module.conv1.0.weight")
     expect(weight).to_be_in_viewport()
     expect(weight.locator("del")).to_have_text("module.")
-    expect(page.locator(".st-key-body-load")).to_contain_text(
+    expect(page.locator(".st-key-panelbody-load")).to_contain_text(
         "cpu, float32 as in the model, strict: every key must match"
     )
-    expect(page.locator(".st-key-body-load")).to_be_in_viewport()
+    expect(page.locator(".st-key-panelbody-load")).to_be_in_viewport()
     press_next(page, "Apply repair")
     expect(page.get_by_role("heading", name=": 338 of 338 keys")).to_be_visible()
-    expect(page.locator(".st-key-head-repair")).to_contain_text("applied")
+    expect(page.locator(".st-key-panelhead-repair")).to_contain_text("applied")
 
 
 def test_a_step_that_is_switched_off_changes_the_strip_and_the_keys_at_once(

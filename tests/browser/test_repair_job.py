@@ -77,7 +77,7 @@ def test_on_a_narrow_screen_the_way_to_the_repair_is_not_cut_off(
     torch.save(encoder, server.root / "narrow.pth")
     page.set_viewport_size({"width": 390, "height": 844})
     fit(server, page, file="root:0/narrow.pth")
-    page.locator(".st-key-body-architecture").get_by_role("button", name="Choose").click()
+    page.locator(".st-key-panelbody-architecture").get_by_role("button", name="Choose").click()
     expect(page.get_by_text("Other candidates", exact=True)).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.get_by_role("button", name="Use with its repair").click()

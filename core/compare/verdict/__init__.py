@@ -6,14 +6,14 @@ what the rows and the numbers prove.
 """
 
 from core.compare.verdict.besides_tensors import NOTHING_BESIDE, Beside
-from core.compare.verdict.change_kinds import ComparisonVerdict, Headline
+from core.compare.verdict.change_kinds import ComparisonVerdict, ShortVerdict
 from core.compare.verdict.judgement import damage_sentence, verdict
 
 __all__ = [
     "NOTHING_BESIDE",
     "Beside",
     "ComparisonVerdict",
-    "Headline",
+    "ShortVerdict",
     "damage_sentence",
     "verdict",
 ]

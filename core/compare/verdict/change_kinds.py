@@ -41,7 +41,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Headline:
+class ShortVerdict:
     """A `title`, and the clauses of the line of `evidence` below it."""
 
     title: str
@@ -60,12 +60,12 @@ class ComparisonVerdict:
     sentence: str
     also: tuple[Kind, ...] = ()
     overall: Overall | None = None
-    short: Headline | None = None
+    short: ShortVerdict | None = None
 
     @property
-    def headline(self) -> Headline:
+    def headline(self) -> ShortVerdict:
         """The sentence as a title, with its evidence if that is apart from it."""
-        return self.short or Headline(self.sentence)
+        return self.short or ShortVerdict(self.sentence)
 
 
 Finding = tuple[Kind, str]

@@ -12,7 +12,7 @@ from core.compare.verdict.besides_tensors import (
     arrays_finding,
     damage_finding,
 )
-from core.compare.verdict.change_kinds import ComparisonVerdict, Finding, Headline, Kind
+from core.compare.verdict.change_kinds import ComparisonVerdict, Finding, Kind, ShortVerdict
 from core.compare.verdict.comparison_facts import Facts, sort_rows
 from core.compare.verdict.rules_by_degree import (
     averaged,
@@ -216,7 +216,7 @@ RULES: tuple[Callable[[Facts], Finding | None], ...] = (
 )
 """The rules in the order in which they are tried; where none applies, `changed` does."""
 
-InShort = Callable[[Facts], Headline | None]
+InShort = Callable[[Facts], ShortVerdict | None]
 
 IN_SHORT: Mapping[Callable[[Facts], Finding | None], InShort] = {
     head_only: head_in_short,

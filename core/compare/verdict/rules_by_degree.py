@@ -14,7 +14,7 @@ from core.compare.comparison import Row
 from core.compare.overall_numbers import Overall, is_statistic, together
 from core.compare.tensor_numbers import Numbers
 from core.compare.verdict.by_states import recast_words, reshaped_head, states_sentence, the_rest
-from core.compare.verdict.change_kinds import SAMPLE, Finding, Headline, Kind
+from core.compare.verdict.change_kinds import SAMPLE, Finding, Kind, ShortVerdict
 from core.compare.verdict.comparison_facts import Facts, how_many_changed
 from core.compare.verdict.where import place
 from core.keys import BATCH_COUNTER, LAST_LAYERS, OPTIMIZER_STATE, names_average
@@ -107,7 +107,7 @@ def head_only(facts: Facts) -> Finding | None:
     return Kind.HEAD, f"{what}{by}{also}{the_rest(facts)}."
 
 
-def head_in_short(facts: Facts) -> Headline | None:
+def head_in_short(facts: Facts) -> ShortVerdict | None:
     """The same in a few words, with the other numbers as evidence."""
     found = _head(facts)
     if found is None:
@@ -115,7 +115,7 @@ def head_in_short(facts: Facts) -> Headline | None:
     moved, what, also = found
     if moved is None:
         return None
-    return Headline(f"{what}{_by(moved, facts)}{the_rest(facts)}", _evidence(moved, also))
+    return ShortVerdict(f"{what}{_by(moved, facts)}{the_rest(facts)}", _evidence(moved, also))
 
 
 def _head(facts: Facts) -> tuple[Overall | None, str, str] | None:
@@ -176,7 +176,7 @@ def moved_throughout(facts: Facts) -> Finding | None:
     return kind, f"{what}: {how}."
 
 
-def throughout_in_short(facts: Facts) -> Headline | None:
+def throughout_in_short(facts: Facts) -> ShortVerdict | None:
     """The same in a few words, with the other numbers as evidence."""
     found = _throughout(facts)
     if found is None or not 0 < found[1].relative_l2 < math.inf:
@@ -186,7 +186,7 @@ def throughout_in_short(facts: Facts) -> Headline | None:
     where = EQUAL_SHAPES if facts.reshaped else ""
     where = BOTH_FINITE if _has_not_finite(facts) else where
     keys = ", no key added or removed" if facts.same_keys else ""
-    return Headline(
+    return ShortVerdict(
         f"{what}: {subject} moved {percent(moved.relative_l2)}{where}{keys}",
         _evidence(moved, how_many_changed(facts), *details),
     )
@@ -264,13 +264,13 @@ def moved_in_part(facts: Facts) -> Finding | None:
     return Kind.FINE_TUNED, f"{what}{_amount(moved, facts)}{''.join(details)}."
 
 
-def in_part_in_short(facts: Facts) -> Headline | None:
+def in_part_in_short(facts: Facts) -> ShortVerdict | None:
     """The same in a few words, with the other numbers as evidence."""
     found = _in_part(facts)
     if found is None:
         return None
     moved, what, details = found
-    return Headline(f"{what}{_by(moved, facts)}", _evidence(moved, *details))
+    return ShortVerdict(f"{what}{_by(moved, facts)}", _evidence(moved, *details))
 
 
 def _in_part(facts: Facts) -> tuple[Overall, str, tuple[str, ...]] | None:

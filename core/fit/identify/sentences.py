@@ -19,7 +19,7 @@ from core.fit.left_out_heads import left_out_heads, left_out_heads_words
 from core.fit.proposals.proposal import listed_keys
 from core.fixes import Drop, Recipe, ResamplePositions
 from core.keys import HOLDER_WORDS, WRAPPED, Unwrapped, group_keys
-from core.wording import are, count, counted, have, listed, percent
+from core.wording import Headline, are, count, counted, have, listed, percent
 
 OPTION_WORDS = {
     "num_classes": ("{} class", "{} classes"),
@@ -65,8 +65,8 @@ def architecture_words(architecture: Architecture) -> str:
     return text + "".join(f", {words}" for words in switched)
 
 
-def headline(identified: Identification) -> tuple[str, str]:
-    """An identification as a title and a line below it, which may be empty.
+def headline(identified: Identification) -> Headline:
+    """An identification as a title and a line below it.
 
     A sure architecture's line says what it takes to load; otherwise the sentence is parted at the
     end of its first sentence.
@@ -76,13 +76,13 @@ def headline(identified: Identification) -> tuple[str, str]:
         # "This is" would be more than is known where the file proves no architecture.
         words = identified.sentence.replace("This is a ", "By its tensors a ", 1)
         first = _FIRST_SENTENCE.match(words)
-        return (first[1], first[2]) if first else (words.removesuffix("."), "")
+        return Headline(first[1], first[2]) if first else Headline(words.removesuffix("."))
     title = architecture_words(sure.architecture) + (f", saved {sure.saved}" if sure.saved else "")
     if not sure.recipe.steps:
-        return title, "It loads as it is"
+        return Headline(title, "It loads as it is")
     repairs = [words[0].lower() + words[1:] for words in _step_words(sure.recipe)]
     number = "One repair makes" if len(repairs) == 1 else f"{count(len(repairs))} repairs make"
-    return title, f"{number} it load: {listed(repairs)}"
+    return Headline(title, f"{number} it load: {listed(repairs)}")
 
 
 def recipe_words(recipe: Recipe) -> str:

@@ -6,7 +6,6 @@ found, `choices_of` sets candidates side by side, `reasons_for` says what speaks
 """
 
 from core.fit.review.headline import (
-    Headline,
     chosen_headline,
     keys_to_decide,
     proposed_headline,
@@ -19,7 +18,6 @@ from core.fit.review.side_by_side import Choice, choices_of
 __all__ = [
     "Choice",
     "DiffGroup",
-    "Headline",
     "KeyRow",
     "Problem",
     "Reason",

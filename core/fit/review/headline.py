@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from core.architectures import Architecture
 from core.fit.fit_summary import best_gain, fit_notes
@@ -19,18 +18,10 @@ from core.fit.key_match import Match
 from core.fit.lookalikes import Arithmetic
 from core.fit.proposals import Proposal
 from core.fixes import Recipe
-from core.wording import count, counted, percent
+from core.wording import Headline, count, counted, percent
 
 UNTOUCHED = "Nothing is changed until you choose."
 """The end of the evidence while a person has chosen nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Headline:
-    """A page's title, and the line below it; both have keys in single backticks."""
-
-    title: str
-    evidence: str = ""
 
 
 def keys_to_decide(

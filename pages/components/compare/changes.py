@@ -16,7 +16,7 @@ from pages.components.cached import cached
 from pages.components.compare.comparison_table import comparison_table
 from pages.components.compare.depth_panel import depth_panel
 from pages.components.compare.pair_card import pair_card
-from pages.components.link.view import one_of, shared
+from pages.components.link.page_view import one_of, shared
 
 DEPTH, PARTS, SCATTER = "By depth", "By part", "By norm"
 TITLES = {

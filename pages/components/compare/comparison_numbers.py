@@ -14,7 +14,7 @@ from core.plain_text import plain
 from core.progress import Progress
 from core.wording import count, size, small
 from pages.components.cached import cached
-from pages.components.link.view import shared
+from pages.components.link.page_view import shared
 from pages.components.pressed import pressed
 from pages.components.resources import numbers_cache
 from pages.components.shared_job import SharedJob

@@ -23,7 +23,7 @@ from core.wording import count, counted
 from pages.components.cached import cached
 from pages.components.compare.comparison_columns import comparison_columns, keys_text
 from pages.components.compare.state_filter import state_filter
-from pages.components.link.view import tell
+from pages.components.link.page_view import tell
 from pages.components.treegrid.key_search import key_search
 from pages.components.treegrid.table_data import PackedTable, RowGroup, Table, packed
 from pages.components.treegrid.tree_table import take_row, tree_table

@@ -10,7 +10,7 @@ from core.compare import State
 from core.plain_text import plain
 from core.theme import STATE_MARKS
 from core.wording import count
-from pages.components.link.view import shared, some_of
+from pages.components.link.page_view import shared, some_of
 
 USUAL = (State.CHANGED, State.SAME, State.ONLY_A, State.ONLY_B)
 """The states whose count says something also where it is 0."""

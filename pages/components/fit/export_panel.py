@@ -28,11 +28,11 @@ from core.server.files import export_name, export_path
 from core.server.web import Transfers
 from core.wording import count, counted, size
 from pages.components.cached import cached
+from pages.components.fit.fit_view import FitView
 from pages.components.fit.fitting import Fitting
-from pages.components.fit.panel import panel
 from pages.components.fit.recipe_bar import save_recipe
-from pages.components.fit.view import FitView
 from pages.components.job_panel import job_panel
+from pages.components.panels.panel import panel
 from pages.components.resources import jobs, transfers
 from pages.components.session import session_id
 from pages.components.workspace import workspace

@@ -29,11 +29,11 @@ from core.predict import UNTRAINED, untrained_keys
 from core.progress import Cancelled, Progress
 from core.server import Job, SlotState
 from core.wording import count, pass_time, size
+from pages.components.fit.fit_view import FitView
 from pages.components.fit.fitting import Fitting
 from pages.components.fit.matching.coverage_strip import lines_table
-from pages.components.fit.panel import panel
-from pages.components.fit.view import FitView
 from pages.components.job_panel import job_panel
+from pages.components.panels.panel import panel
 from pages.components.resources import jobs, model_pool
 from pages.components.session import session_id
 from pages.components.slot_model import slot_request

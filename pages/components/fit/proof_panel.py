@@ -15,8 +15,8 @@ from core.plain_text import plain, plain_sentence
 from core.predict.proof import Proof, proof_facts, proof_sentences, prove
 from core.progress import Progress
 from core.recipe import recipe_to_json
-from pages.components.fit.panel import panel
 from pages.components.identified import identification
+from pages.components.panels.panel import panel
 from pages.components.pressed import pressed
 from pages.components.shared_job import SharedJob
 

@@ -11,13 +11,13 @@ from core.fixes import Fix, Recipe
 from core.predict import labels_in
 from core.recipe import RecipeFile, recipe_to_json
 from pages.components.fit.alignment_table import alignment_table
+from pages.components.fit.fit_view import FitView
 from pages.components.fit.fitting import Fitting
 from pages.components.fit.fix_form import edit_fix, fix_form, fix_kind
-from pages.components.fit.panel import panel
 from pages.components.fit.proposal_cards import proposal_cards
 from pages.components.fit.recipe_bar import recipe_bar
 from pages.components.fit.recipe_steps import recipe_steps
-from pages.components.fit.view import FitView
+from pages.components.panels.panel import panel
 from pages.components.workspace import workspace
 
 

@@ -16,9 +16,9 @@ from core.recipe import with_fixes
 from core.theme import STATE_MARKS
 from core.wording import count, counted, listed
 from pages.components.cached import cached
+from pages.components.fit.fit_view import FitView
 from pages.components.fit.fitting import Fitting
-from pages.components.fit.panel import panel
-from pages.components.fit.view import FitView
+from pages.components.panels.panel import panel
 from pages.components.workspace import workspace
 
 MOST_CHOICES = 6

@@ -16,7 +16,7 @@ from core.plain_text import code, plain, plain_sentence
 from core.wording import count, counted, shape, share_text, size, tensors
 from pages.components.cached import cached
 from pages.components.inspect.module_tiles import choose_module, chosen_module
-from pages.components.link.view import shared, some_of, tell
+from pages.components.link.page_view import shared, some_of, tell
 from pages.components.treegrid.key_search import EXAMPLES, key_search
 from pages.components.treegrid.table_data import Column, PackedTable, RowGroup, Table, packed
 from pages.components.treegrid.tree_table import take_row, tree_table

@@ -13,7 +13,7 @@ from core.inspect import ModuleNode, Tile, module_map
 from core.plain_text import visible
 from core.wording import counted, parameters, share_text, size, tensors
 from pages.components.cached import cached
-from pages.components.link.view import shared
+from pages.components.link.page_view import shared
 
 _FOLDER = Path(__file__).parent / "map_widget"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.server import link_query
-from pages.components.link.view import view
+from pages.components.link.page_view import view
 from pages.components.workspace import workspace
 
 _FOLDER = Path(__file__).parent / "copy_widget"

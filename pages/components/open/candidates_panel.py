@@ -8,7 +8,8 @@ from core.fit.identify import Candidate, Identification, architecture_words, rel
 from core.plain_text import plain_sentence
 from core.theme import STATE_MARKS
 from core.wording import percent
-from pages.components.open.panel import PanelLine, draw_lines, panel
+from pages.components.panels.panel import panel
+from pages.components.panels.panel_lines import PanelLine, draw_lines
 
 MOST_CANDIDATES = 6
 """Candidates that are listed; Fit shows all, and chooses one."""

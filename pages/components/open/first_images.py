@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from core.plain_text import plain
-from core.server import sample_images
-from core.wording import counted
-from pages.components.open.panel import panel
-from pages.components.predict.image_tray import add_images, image_problems, tray_images
+from core.predict import labels_in
+from core.server import bundled_images
+from core.wording import count, counted
+from pages.components.panels.panel import panel
+from pages.components.predict.image_tray import (
+    TrayImage,
+    add_images,
+    bundled,
+    image_problems,
+    tray_images,
+)
+from pages.components.predict.preprocessing_editor import slot_preprocessing
+from pages.components.top_bar.stages import BenchSlot
 
 MOST_IMAGES = 12
 """Thumbnails that are shown; Predict shows all."""
@@ -17,23 +28,43 @@ EDGE = 52
 """Pixels of a thumbnail's width."""
 
 
-def first_images(*, sample: bool) -> None:
-    """Draw the session's images, else those of the sample, which are taken then, and a way to add
-    some. `sample` says that the open files are the sample's own."""
+def first_images(models: Sequence[BenchSlot]) -> None:
+    """Draw the session's images, else those that Loupe came with for such models, as Predict takes
+    them, and a way to add some."""
     remark, body = panel("images", "Images for the first prediction")
     with remark.popover("Choose images"):
         add_images("open")
-    images = tray_images()
+    own = tray_images()
+    images = own or _bundled(models)
     with body:
         image_problems()
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            if images:
-                for image in images[:MOST_IMAGES]:
-                    st.image(image.thumbnail, width=EDGE, alt=plain(image.name))
-                more = f", {MOST_IMAGES} of them here" if len(images) > MOST_IMAGES else ""
-                st.caption(f"{counted(len(images), 'image')}{more}", width="content")
-                return
-            for path in sample_images():
-                st.image(path, width=EDGE, alt=f"A sample image: {plain(path.stem)}")
-            whose = "The sample’s eight images." if sample else "These eight came with Loupe."
-            st.caption(f"{whose} Add your own.", width="content")
+            for image in images[:MOST_IMAGES]:
+                st.image(image.thumbnail, width=EDGE, alt=plain(image.name))
+            st.caption(_words(len(images), own=bool(own)), width="content")
+
+
+def _bundled(models: Sequence[BenchSlot]) -> Sequence[TrayImage]:
+    files = [
+        (shown.architecture, shown.checkpoint)
+        for shown in models
+        if shown.architecture is not None and shown.checkpoint is not None
+    ]
+    return bundled(
+        bundled_images(
+            {labels_in(checkpoint) for _, checkpoint in files},
+            {
+                slot_preprocessing(architecture, checkpoint.identity, checkpoint).channels
+                for architecture, checkpoint in files
+            },
+        )
+    )
+
+
+def _words(images: int, *, own: bool) -> str:
+    if not images:
+        return "Loupe has no images for this model. Add your own."
+    if not own:
+        return f"These {count(images)} came with Loupe. Add your own."
+    more = f", {MOST_IMAGES} of them here" if images > MOST_IMAGES else ""
+    return f"{counted(images, 'image')}{more}"

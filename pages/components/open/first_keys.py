@@ -9,7 +9,8 @@ import streamlit as st
 from core.checkpoint import StateDict
 from core.plain_text import plain
 from core.wording import count, shape
-from pages.components.open.panel import PanelLine, draw_lines, panel
+from pages.components.panels.panel import panel
+from pages.components.panels.panel_lines import PanelLine, draw_lines
 from pages.components.pressed import pressed
 
 MOST_KEYS = 8

@@ -11,7 +11,7 @@ from core.predict import FileContent, file_contents
 from core.theme import ACCENT, AMBER, GREY, VIOLET, dtype_colour
 from core.wording import count, size
 from pages.components.cached import cached
-from pages.components.open.panel import panel
+from pages.components.panels.panel import panel
 from pages.components.slot_choice import state_dict_choice
 
 ROLE_COLOURS = {"model": ACCENT, "ema": VIOLET, "optimizer": AMBER, "other": GREY}

@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import LoupeError
-from core.fit.identify import Candidate, recipe_words
+from core.fit.identify import Candidate
 from core.fixes import Recipe
 from core.plain_text import markup, plain_sentence
 from core.recipe import Change
@@ -15,7 +15,8 @@ from core.theme import STATE_MARKS
 from core.wording import count, percent, shape
 from pages.components.fit.fitting import Fitting, fitting
 from pages.components.open.first_keys import all_of_them, first_keys
-from pages.components.open.panel import PanelLine, draw_lines, panel
+from pages.components.panels.panel import panel
+from pages.components.panels.panel_lines import PanelLine, draw_lines
 
 MOST_CHANGES = 8
 """Changed keys that the preview shows; Fit shows all."""
@@ -25,10 +26,9 @@ STATES = {"renamed": "renamed", "added": "matched", "dropped": "missing"}
 
 
 def repair_preview(
-    slot: str, checkpoint: Checkpoint, state_dict: StateDict, sure: Candidate, *, link: bool
+    slot: str, checkpoint: Checkpoint, state_dict: StateDict, sure: Candidate
 ) -> None:
-    """Draw the coverage as saved and repaired, and the first keys that the repair changes; with a
-    `link` to all of them on Fit. Without it the page is Fit, and the repair is told in words."""
+    """Draw the coverage as saved and repaired, and the first keys that the repair changes."""
     try:
         before = fitting(checkpoint.identity, state_dict, Recipe(), sure.architecture)
         after = fitting(checkpoint.identity, state_dict, sure.recipe, sure.architecture)
@@ -36,22 +36,20 @@ def repair_preview(
         st.error(plain_sentence(str(error)), icon=":material/error:")
         return
     needs_repair = bool(sure.recipe.steps)
-    remark, body = panel(f"repair-{slot}", "Proposed repair" if needs_repair else "Fits as it is")
-    remark.markdown(":green[✓ **sure**]")
+    title = "Proposed repair" if needs_repair else "Fits as it is"
+    _, body = panel(f"repair-{slot}", title, "sure")
     bars = [("As saved", before), *([("Repaired", after)] if needs_repair else [])]
     with body:
         st.html(f"{STYLE}{''.join(_bar(name, fitted) for name, fitted in bars)}")
         if not needs_repair:
-            first_keys(slot, state_dict, "fit" if link else None)
+            first_keys(slot, state_dict, "fit")
             return
-        if not link:
-            st.caption(plain_sentence(recipe_words(sure.recipe)))
         changes = [change for outcome in after.trial.outcomes for change in outcome.changes]
         total = sum(outcome.total for outcome in after.trial.outcomes)
         repaired = after.trial.state_dict
         draw_lines([_line(change, repaired) for change in changes[:MOST_CHANGES]])
         shown = f"{count(min(MOST_CHANGES, len(changes)))} of {count(total)} changed keys"
-        all_of_them(slot, shown, "fit" if link else None)
+        all_of_them(slot, shown, "fit")
 
 
 def why_sure(slot: str, sure: Candidate) -> None:

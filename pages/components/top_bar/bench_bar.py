@@ -14,7 +14,7 @@ from core.wording import parameters, size, tensors
 from pages.components.fit.matching.match_table import REVIEW
 from pages.components.identified import index_progress
 from pages.components.link.copy_link import copy_link
-from pages.components.link.view import one_of, shared
+from pages.components.link.page_view import one_of, shared
 from pages.components.predict.image_tray import add_images
 from pages.components.pressed import pressed
 from pages.components.slot_choice import close_button, state_dict_choice

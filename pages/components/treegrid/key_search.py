@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components.link.view import shared
+from pages.components.link.page_view import shared
 
 EXAMPLES = "layer1 conv, *.weight or /regex/"
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.components.link.view import linked
+from pages.components.link.page_view import linked
 from pages.components.treegrid.table_data import PackedTable
 
 _FOLDER = Path(__file__).parent / "widget"

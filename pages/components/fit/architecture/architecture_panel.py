@@ -30,9 +30,9 @@ from pages.components.fit.architecture.architecture_picker import (
     stated_in,
     use_stated,
 )
+from pages.components.fit.fit_view import FitView
 from pages.components.fit.fitting import remarks_on
-from pages.components.fit.panel import panel
-from pages.components.fit.view import FitView
+from pages.components.panels.panel import panel
 from pages.components.workspace import workspace
 
 Use = Callable[[Architecture, Recipe], None]

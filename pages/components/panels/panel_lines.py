@@ -1,4 +1,4 @@
-"""A panel of the Open page: a head with its title and a remark, and a body; and lines in it."""
+"""A list in a panel: a sign, a text such as a key with what is removed from it, and a remark."""
 
 from __future__ import annotations
 
@@ -6,26 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
-from core.plain_text import markup, plain
-
-
-def panel(key: str, title: str) -> tuple[DeltaGenerator, DeltaGenerator]:
-    """Draw an empty panel. Returns the place at the right of its title, and its body; `key` is its
-    own on the page."""
-    with st.container(border=True, gap=None, key=f"panel-{key}"):
-        st.html(_STYLE)
-        with st.container(
-            horizontal=True,
-            vertical_alignment="center",
-            horizontal_alignment="distribute",
-            key=f"panelhead-{key}",
-        ):
-            st.markdown(f"**{plain(title)}**", width="content")
-            remark = st.container(width="content")
-        body = st.container(gap="small", key=f"panelbody-{key}")
-    return remark, body
+from core.plain_text import markup
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +33,7 @@ def draw_lines(lines: Sequence[PanelLine]) -> None:
         f"</code><span>{markup(line.right)}</span></div>"
         for line in lines
     )
-    st.html(f'<div class="loupe-lines">{rows}</div>')
+    st.html(f'{_STYLE}<div class="loupe-lines">{rows}</div>')
 
 
 def _change(tag: str, text: str) -> str:
@@ -59,15 +41,6 @@ def _change(tag: str, text: str) -> str:
 
 
 _STYLE = """<style>
-.stApp [class*=st-key-panel-] {padding: 0}
-[class*=st-key-panelhead-] {padding: 0.4rem 0.75rem; min-height: 2.75rem;
-  border-bottom: 1px solid var(--loupe-line)}
-[class*=st-key-panelhead-] [data-testid=stMarkdownContainer],
-[class*=st-key-panelhead-] [data-testid=stCaptionContainer],
-[class*=st-key-panelhead-] p, [class*=st-key-panelfoot-] p,
-[class*=st-key-panelfoot-] [data-testid=stCaptionContainer] {margin: 0}
-[class*=st-key-panelfoot-] {margin-bottom: -0.35rem; min-height: 2rem}
-[class*=st-key-panelbody-] {padding: 0.75rem}
 .loupe-lines {margin: 0 -0.75rem; border-top: 1px solid var(--loupe-line)}
 [class*=st-key-panelbody-] > div:first-child .loupe-lines:first-child {margin-top: -0.75rem;
   border-top: none}

@@ -1,52 +1,4 @@
-"""The panels of the page: a title with a mark, a place for actions at the right, and a body."""
-
-from __future__ import annotations
-
-from collections.abc import Mapping
-
-import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
-
-from core.plain_text import plain
-
-MARKS: Mapping[str, str] = {
-    "": "",
-    "proposed": ":yellow[! proposed]",
-    "applied": ":green[✓ applied]",
-    "in part": ":yellow[! in part]",
-    "none needed": ":green[✓ none needed]",
-    "sure": ":green[✓ sure]",
-    "fits": ":green[✓ fits]",
-    "to choose": ":yellow[! to choose]",
-    "nearest": ":yellow[! nearest]",
-    "other": ":yellow[! does not fit]",
-    "loaded": ":green[● loaded]",
-}
-"""The state of a panel: a sign and a word in the colour that they have on every page."""
-
-
-def panel(name: str, title: str, mark: str = "") -> tuple[DeltaGenerator, DeltaGenerator]:
-    """Draw an empty panel. Returns the place for actions at its right, and its body.
-
-    `mark` is one of MARKS, `name` the panel's among those of the page.
-    """
-    with st.container(border=True, key=f"panel-{name}", gap=None):
-        with st.container(
-            key=f"head-{name}",
-            horizontal=True,
-            vertical_alignment="center",
-            horizontal_alignment="distribute",
-            wrap=False,
-        ):
-            st.markdown(f"**{plain(title)}**", width="content")
-            tools = st.container(
-                width="content", horizontal=True, vertical_alignment="center", gap="xsmall"
-            )
-            if mark:
-                tools.markdown(MARKS[mark], width="content")
-        body = st.container(key=f"body-{name}", gap="small")
-    return tools, body
-
+"""How the Fit page is laid out."""
 
 STYLE = """<style>
 .st-key-fit-body {display: grid; grid-template-columns: 392px minmax(0, 1fr); gap: 1rem;
@@ -61,19 +13,13 @@ STYLE = """<style>
   .st-key-fit-body {grid-template-columns: minmax(0, 1fr); grid-template-rows: none}
   .st-key-fit-body > * {grid-column: 1 !important; grid-row: auto !important}
   .st-key-fit-body > :has(> .st-key-fit-decide) {order: -1}}
-[class*=st-key-panel-] {padding: 0 !important; border-radius: 8px}
-[class*=st-key-head-] {padding: 0.35rem 0.85rem; min-height: 2.9rem;
-  border-bottom: 1px solid var(--loupe-line)}
-[class*=st-key-head-] p {white-space: nowrap}
-[class*=st-key-head-] .stMarkdownColoredText {font-size: 0.9rem; font-weight: 600}
-[class*=st-key-body-] {padding: 0.75rem 0.85rem}
 .st-key-fit-body [data-testid=stCaptionContainer],
 .st-key-fit-body [data-testid=stCaptionContainer] p {margin-bottom: 0}
 [class*=st-key-reasons] p {font-size: 0.9rem}
 [class*=st-key-step-] label p {font-size: 1rem}
 [class*=st-key-step-] .stPopover button > div > [aria-hidden=true] {display: none}
-[class*=st-key-foot-] {margin: 0.25rem -0.85rem -0.75rem; padding: 0.2rem 0.85rem;
-  width: calc(100% + 1.7rem); max-width: none; border-top: 1px solid var(--loupe-line)}
+[class*=st-key-foot-] {margin: 0.25rem -0.75rem -0.75rem; padding: 0.2rem 0.75rem;
+  width: calc(100% + 1.5rem); max-width: none; border-top: 1px solid var(--loupe-line)}
 .fit-facts {display: grid; grid-template-columns: auto 1fr; gap: 0.3rem 1rem; font-size: 0.9rem}
 .fit-facts span {color: var(--loupe-muted)}
 .fit-facts b {font-weight: 400; text-align: right; font-variant-numeric: tabular-nums;

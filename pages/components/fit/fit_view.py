@@ -8,8 +8,9 @@ from core.architectures import Architecture
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import LoupeError
 from core.fit.identify import Candidate, Identification
-from core.fit.review import Headline, chosen_headline, proposed_headline
+from core.fit.review import chosen_headline, proposed_headline
 from core.fixes import Recipe
+from core.wording import Headline
 from pages.components.fit.fitting import Fitting, fitting
 from pages.components.fit.recipe_bar import use
 from pages.components.identified import identification
