@@ -8,6 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.checkpoint import Checkpoint, StateDict
 from core.compare import BY_ITSELF, EVIDENCE, Comparison, Numbers, with_damage
 from core.compare.metadata import compare_arrays, found_beside, metadata_changes
+from core.compare.pairing import distinct_keys
 from core.compare.verdict import Beside, verdict
 from core.plain_text import plain
 from pages.components.cached import cached
@@ -75,6 +76,7 @@ def _compare(
     top: DeltaGenerator,
     tools: DeltaGenerator,
 ) -> None:
+    a, b = distinct_keys(a, b)
     choices = workspace().bench.pairing
     files = f"{checkpoint_a.identity}:{a.path!a}|{checkpoint_b.identity}:{b.path!a}"
     compared = comparison_job(files, choices, a, b)

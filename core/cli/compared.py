@@ -33,7 +33,7 @@ from core.compare.metadata import (
     found_beside,
     metadata_changes,
 )
-from core.compare.pairing import pair
+from core.compare.pairing import distinct_keys, pair
 from core.compare.verdict import NOTHING_BESIDE, Beside, damage_sentence, verdict
 from core.inspect import RecordChecks, Verification
 from core.wording import listed, tensors
@@ -106,6 +106,8 @@ def compare_opened(
     `numbers`: whether to measure what differs; None: if that is quick. Checksums are trusted where
     a file is large, unless its numbers or `verify` are asked for; `verify` reads all of both files.
     """
+    in_a, in_b = distinct_keys(a.state_dict, b.state_dict)
+    a, b = replace(a, state_dict=in_a), replace(b, state_dict=in_b)
     checks = RecordChecks()
     verifications = None
     if verify:

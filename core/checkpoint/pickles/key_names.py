@@ -124,7 +124,7 @@ class Names:
         """The next key's name, of at most so many characters and a number."""
         text, is_text = key_text(key), type(key) is str
         if not is_text and text in self._texts:
-            text = f"{text} ({_kind(key)})"
+            text = f"{text} ({key_kind(key)})"
         text = name = text if len(text) <= most else text[:most]
         while name in self._taken or (name in self._texts and not (is_text and name is text)):
             self._numbers[text] = self._numbers.get(text, 1) + 1
@@ -133,7 +133,8 @@ class Names:
         return name
 
 
-def _kind(key: Key) -> str:
+def key_kind(key: Key) -> str:
+    """What a key is: `str`, `int`, `tuple`, or `object`."""
     if isinstance(key, Opaque | Global):
         return "object"
     return type(key.value if isinstance(key, UnusualKey) else key).__name__

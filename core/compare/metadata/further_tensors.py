@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from core.checkpoint import Checkpoint, StateDict, TensorEntry
 from core.compare.comparison import Pair, PairedBy, Pairing, Row, State
+from core.compare.pairing.key_kinds import distinct_keys
 from core.compare.rows import bytes_to_read, compare
 from core.errors import LoupeError
 from core.inspect import RecordChecks, stored_bytes
@@ -95,6 +96,7 @@ def other_tensors(
         if in_a is None or in_b is None:
             others.append(OtherTensors(path, role, only_a=len(in_a or ()), only_b=len(in_b or ())))
             continue
+        in_a, in_b = distinct_keys(in_a, in_b)
         read, trusted, unread, left = _affordable(in_a, in_b, left)
         rows = [*_compared(read, RecordChecks()), *_compared(trusted, None)]
         changed = [row.pair for row in rows if row.pair and row.state is not State.SAME]
