@@ -9,7 +9,7 @@ import streamlit as st
 from core.fit import Line, SummarySection
 from core.plain_text import MAX_LENGTH, markup, visible
 from core.theme import STATE_COLOURS
-from core.wording import count, parameters, percent
+from core.wording import count, counted_parameters, percent
 
 WORDS = {
     "matched": ("Matched", "same key and shape"),
@@ -57,7 +57,7 @@ def coverage_bar(sections: Sequence[SummarySection], coverage: float) -> None:
         f'<i style="width:{100 * section.parameters / total:.3f}%;'
         f'background:{STATE_COLOURS[section.state]}" '
         f'title="{markup(WORDS[section.state][0])}: '
-        f'{parameters(section.parameters)} parameters"></i>'
+        f'{counted_parameters(section.parameters)}"></i>'
         for section in wanted
     )
     keys = {section.state: section.keys for section in sections}
