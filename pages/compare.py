@@ -7,7 +7,12 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.checkpoint import Checkpoint, StateDict
 from core.compare import BY_ITSELF, EVIDENCE, Comparison, Numbers, with_damage
-from core.compare.metadata import compare_arrays, found_beside, metadata_changes
+from core.compare.metadata import (
+    compare_arrays,
+    content_changes,
+    found_beside,
+    other_tensors,
+)
 from core.compare.pairing import distinct_keys
 from core.compare.verdict import Beside, verdict
 from core.plain_text import plain
@@ -90,7 +95,9 @@ def _compare(
     if any(of_pair.damaged for of_pair in numbers.values()):
         comparison, identity = with_damage(comparison, numbers), f"{identity}|damaged"
     numbers_id = numbers_identity(numbers)
-    beside = _beside(checkpoint_a.identity, checkpoint_b.identity, checkpoint_a, checkpoint_b)
+    beside = _beside(
+        checkpoint_a.identity, checkpoint_b.identity, a.path, b.path, checkpoint_a, checkpoint_b
+    )
     sentence = _sentence(identity, numbers_id, a.path, b.path, beside, comparison, numbers)
     with top:
         page_verdict(sentence, *comparison.notes)
@@ -136,10 +143,13 @@ def _sentence(
     return verdict(_comparison.rows, _numbers, **paths, beside=_beside).sentence
 
 
-@cached(16, show_spinner="Comparing the numpy arrays beside the tensors")
-def _beside(identity_a: str, identity_b: str, _a: Checkpoint, _b: Checkpoint) -> Beside:
+@cached(16, show_spinner="Comparing what lies beside the tensors")
+def _beside(
+    identity_a: str, identity_b: str, path_a: str, path_b: str, _a: Checkpoint, _b: Checkpoint
+) -> Beside:
     arrays, unread = compare_arrays(_a, _b, BY_ITSELF)
-    return found_beside(arrays, unread, metadata_changes(_a.metadata, _b.metadata))
+    others = other_tensors(_a, _b, (path_a, path_b), scalars=0)
+    return found_beside(arrays, unread, content_changes(_a, _b, BY_ITSELF), others)
 
 
 def _slot_is_empty(slot: str) -> None:

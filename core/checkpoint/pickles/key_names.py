@@ -42,7 +42,12 @@ MAX_BITS = 4096
 
 def key_text(key: Key) -> str:
     """The name of a key in paths and tables. Different keys may have the same: see `named`."""
-    return key if type(key) is str else _text(key, MAX_DEPTH)[:MAX_TEXT]
+    return key if type(key) is str else text_of(key)
+
+
+def text_of(value: Tree) -> str:
+    """A value in bounded text. Different values may have the same."""
+    return _text(value, MAX_DEPTH)[:MAX_TEXT]
 
 
 def _text(value: Tree, depth: int) -> str:

@@ -21,9 +21,7 @@ def distinct_keys(a: StateDict, b: StateDict) -> tuple[StateDict, StateDict]:
 def _with_kinds(state_dict: StateDict, keys: set[str]) -> StateDict:
     names = Names(state_dict)
     named = {
-        key: names.name(f"{key} ({kind})")
-        for key, kind in state_dict.kinds.items()
-        if key in keys
+        key: names.name(f"{key} ({kind})") for key, kind in state_dict.kinds.items() if key in keys
     }
     entries = [
         replace(entry, key=named[key]) if key in named else entry
