@@ -4,7 +4,7 @@ what the metadata shows in part or not at all."""
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from hashlib import blake2b
 from types import NoneType
@@ -13,6 +13,7 @@ from typing import Any
 from core.checkpoint.pickles.inert import (
     Global,
     InertArray,
+    InertDict,
     InertDtype,
     InertSubclass,
     InertTensor,
@@ -86,13 +87,13 @@ class Fingerprints:
 
     def _known(self, value: Tree) -> bytes | None:
         """The digest of a value without children, or of one that was seen before."""
-        known = self._digests.get(id(value))
-        if known is not None:
-            return known
-        if isinstance(value, LongBytes):
+        digest_of = _LEAVES.get(type(value))  # most values of a tree are numbers and texts
+        digest = None if digest_of is None else digest_of(value)
+        if digest is None:
+            digest = self._digests.get(id(value))
+        if digest is None and isinstance(value, LongBytes):
             digest = self._digests[id(value)] = self._of_long(value)
-            return digest
-        return _leaf(value)
+        return digest
 
     def _of_long(self, value: LongBytes) -> bytes:
         source = value.source
@@ -160,26 +161,23 @@ class _Frame:
         self, value: Tree, tag: bytes, parts: _Parts, *, ordered: bool = True, alone: bool = False
     ) -> None:
         self.value, self.tag, self.rest = value, tag, iter(parts)
-        self.ordered, self.alone = ordered, alone or not _has_children(value)
+        self.ordered, self.alone = ordered, alone
         self.place = b""
         self.parts: list[bytes] = []
 
     def add(self, place: bytes, digest: bytes) -> None:
         """Add a child's digest. What contains only tensors keeps its place in a list."""
         if digest != NOTHING or self.ordered:
-            self.parts.append(_framed(place) + _framed(digest))
-            self.alone = self.alone or digest != NOTHING
+            self.parts.append(b"%d %d %b%b" % (len(place), len(digest), place, digest))
+            if digest != NOTHING:
+                self.alone = True
 
     def digest(self) -> bytes:
         """That of the container."""
         if not self.alone:
             return NOTHING
         parts = self.parts if self.ordered else sorted(self.parts)
-        return b"#" + _hashed(_framed(self.tag) + b"".join(parts))
-
-
-def _has_children(value: Tree) -> bool:
-    return not isinstance(value, dict | list | tuple | set) or bool(value)
+        return b"#" + _hashed(b"%d %b" % (len(self.tag), self.tag) + b"".join(parts))
 
 
 def _leaf(value: Tree) -> bytes | None:
@@ -208,6 +206,11 @@ def _of_array(value: InertArray) -> bytes | None:
     return NOTHING if value.data is not None and plain else None
 
 
+def _of_empty(tag: bytes, value: Collection[object]) -> bytes | None:
+    """That of a container without children, of which a module has a dozen."""
+    return None if value else tag
+
+
 _LEAVES: Mapping[type, Callable[[Any], bytes | None]] = {
     str: partial(_of_text, b"s"),
     NoneType: lambda _: b"c",
@@ -223,6 +226,11 @@ _LEAVES: Mapping[type, Callable[[Any], bytes | None]] = {
     Global: lambda value: _of_text(b"g", value.name),
     InertDtype: _of_dtype,
     LongNumber: lambda value: b"i" + value.digest,
+    dict: partial(_of_empty, b"d"),
+    InertDict: partial(_of_empty, b"d"),
+    list: partial(_of_empty, b"l"),
+    tuple: partial(_of_empty, b"t"),
+    set: partial(_of_empty, b"e"),
 }
 
 
@@ -236,7 +244,3 @@ def _short(tag: bytes, value: bytes) -> bytes:
 
 def _hashed(value: bytes) -> bytes:
     return blake2b(value, digest_size=SHORT).digest()
-
-
-def _framed(value: bytes) -> bytes:
-    return struct.pack("<I", len(value)) + value

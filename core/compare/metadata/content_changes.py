@@ -14,16 +14,18 @@ from core.compare.metadata.metadata_diff import (
     metadata_changes,
     metadata_tree,
 )
+from core.compare.metadata.other_records import changed_records
 from core.compare.metadata.unshown_changes import unshown_changes
 
 
 @dataclass(frozen=True, slots=True)
 class ContentChanges:
     """The `tree` of changes from A to B. `unread` counts the bytes of long byte strings that were
-    not compared."""
+    not compared. `records` are the names of the records that differ (see `changed_records`)."""
 
     tree: Node
     unread: int = 0
+    records: tuple[str, ...] = ()
 
     @property
     def changes(self) -> tuple[MetadataChange, ...]:
@@ -43,7 +45,8 @@ def content_changes(a: Checkpoint, b: Checkpoint, most: int | None = None) -> Co
     unshown = unshown_changes(a.tree, b.tree, changes_in(tree), digests_a, digests_b)
     for change in (*unshown, *_versions(a, b)):
         tree = _with(tree, change, change.path)
-    return ContentChanges(tree, max(digests_a.unread, digests_b.unread))
+    unread = max(digests_a.unread, digests_b.unread)
+    return ContentChanges(tree, unread, changed_records(a, b))
 
 
 def _versions(a: Checkpoint, b: Checkpoint) -> Sequence[MetadataChange]:

@@ -65,6 +65,7 @@ def comparison_json(
             "unread": beside.unread,
         },
         "unread_bytes": beside.unread_bytes,
+        "records": beside.records,
         "others": [
             {**asdict(other), "differ": other.differ, "sentence": other.sentence}
             for other in others

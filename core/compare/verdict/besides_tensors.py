@@ -19,7 +19,8 @@ class Beside:
 
     `arrays` are the numpy arrays in no state_dict that differ, `arrays_a` and `arrays_b` those of
     one file only, and `unread` those that were not compared. `values` are those of the metadata
-    that differ, and `unread_bytes` counts the bytes of byte strings that were not compared.
+    that differ, `records` the files' other records that differ, and `unread_bytes` counts the bytes
+    of byte strings that were not compared.
     `others` are the other state_dicts in which tensors differ, `others_unread` those in which some
     were not compared, and `others_by_checksum` those in which some are the same by checksum, and
     were not read. `damaged` are the damaged records without a compared tensor, each with its file:
@@ -32,6 +33,7 @@ class Beside:
     unread: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     unread_bytes: int = 0
+    records: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     others_unread: tuple[str, ...] = ()
     others_by_checksum: tuple[str, ...] = ()
@@ -88,7 +90,10 @@ def values_clause(beside: Beside) -> str:
     """The end of a sentence that calls the tensors the same, on the values and the other
     state_dicts that are not known to be; or empty."""
     clauses = []
-    if names := [*map(_short, beside.values), *map(_state_dict, beside.others)]:
+    if names := [
+        *map(_short, (*beside.values, *beside.records)),
+        *map(_state_dict, beside.others),
+    ]:
         clauses.append(f"{listed(names)} {'differs' if len(names) == 1 else 'differ'}")
     for paths, how in (
         (beside.others_unread, "not compared in all tensors"),

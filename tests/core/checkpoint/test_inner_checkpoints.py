@@ -12,9 +12,9 @@ from safetensors.torch import save as safetensors
 from torch import nn
 
 from core.checkpoint import Checkpoint, open_checkpoint
-from core.cli.main import main
 from core.inspect import verify
 from tests.core.checkpoint.same_tensors import assert_same_tensors
+from tests.core.cli.process import loupe
 
 WEIGHTS = {"b": torch.ones(3), "w": torch.arange(300.0)}
 
@@ -110,11 +110,9 @@ def test_what_a_checkpoint_in_bytes_would_run_is_told(tmp_path: Path) -> None:
     assert "blob.bytes" in checkpoint.state_dicts
 
 
-def test_inspect_opens_them_by_their_path(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_inspect_opens_them_by_their_path(tmp_path: Path) -> None:
     opened(tmp_path, {"model": {"x": torch.ones(2)}, "blob": INNER["zip"]})
 
-    main(["inspect", str(tmp_path / "a.pth"), "--state-dict", "blob.bytes"])
+    text = loupe("inspect", tmp_path / "a.pth", "--state-dict", "blob.bytes").stdout
 
-    assert "300" in capsys.readouterr().out
+    assert "300" in text

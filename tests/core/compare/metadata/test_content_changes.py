@@ -189,3 +189,51 @@ def test_another_state_dict_that_differs_is_named(tmp_path: Path):
     )
     assert "note: The other state_dict optimizer.state: the one tensor changed." in result.stdout
     assert result.returncode == 0
+
+
+class Net(nn.Module):
+    def __init__(self, anchor: float = 0) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(2, 2)
+        self.register_buffer("grid", torch.full((3,), anchor), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x)
+
+
+class Doubled(Net):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x) * 2
+
+
+def record_names(folder: Path, a: str, b: str) -> tuple[str, ...]:
+    opened = (open_checkpoint(folder / name) for name in (a, b))
+    return content_changes(*opened).records
+
+
+def test_a_tensor_that_no_state_dict_has_is_compared(tmp_path: Path):
+    for name, anchor in (("a.pth", 0), ("b.pth", 1), ("c.pth", 0)):
+        torch.save(Net(anchor), tmp_path / name)
+
+    assert record_names(tmp_path, "a.pth", "b.pth") == ("a tensor in no state_dict",)
+    assert record_names(tmp_path, "a.pth", "c.pth") == ()
+
+
+def test_the_graph_of_a_program_is_compared(tmp_path: Path):
+    for name, model in (("a.pt2", Net()), ("b.pt2", Doubled()), ("c.pt2", Net())):
+        torch.export.save(torch.export.export(model, (torch.ones(1, 2),)), tmp_path / name)
+
+    assert "models/model.json" in record_names(tmp_path, "a.pt2", "b.pt2")
+    first, *_ = loupe("compare", tmp_path / "a.pt2", tmp_path / "b.pt2").stdout.splitlines()
+    assert "models/model.json" in first
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit")
+def test_the_code_of_torchscript_is_compared(tmp_path: Path):
+    for name, model in (("a.pt", Net()), ("b.pt", Doubled())):
+        torch.jit.script(model).save(tmp_path / name)
+
+    (name,) = record_names(tmp_path, "a.pt", "b.pt")
+    assert name.startswith("code/__torch__/")
+    assert record_names(tmp_path, "a.pt", "a.pt") == ()
