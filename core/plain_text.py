@@ -66,9 +66,11 @@ def visible(text: str, limit: int = MAX_LENGTH) -> str:
     """The text for a place that interprets no markup, such as a table, a terminal or code.
 
     It is one line of bounded length. Control characters, direction marks, lone surrogates and
-    stacked combining marks are written as escapes.
+    stacked combining marks are written as escapes. A text of white space alone is in quotes:
+    nobody would see it otherwise.
     """
-    return _STACKED_MARKS.sub(_escaped_marks, shown(shortened(text, limit)))
+    line = _STACKED_MARKS.sub(_escaped_marks, shown(shortened(text, limit)))
+    return f'"{line}"' if line.isspace() else line
 
 
 def _escaped_marks(stack: re.Match[str]) -> str:

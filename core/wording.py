@@ -45,6 +45,11 @@ def parameters(number: int) -> str:
     return f"{number_in_unit:.{digits}f}{THIN}{unit}"
 
 
+def counted_parameters(number: int) -> str:
+    """`1 parameter`, `11.69 M parameters`."""
+    return f"{parameters(number)} parameter{'' if number == 1 else 's'}"
+
+
 def shape(sizes: Sequence[int]) -> str:
     """A tensor's shape: 64 × 3 × 7 × 7; a tensor without dimensions is a scalar."""
     return " × ".join(map(str, sizes)) or "scalar"
@@ -85,6 +90,11 @@ def tensors(number: int) -> str:
 def all_tensors(number: int) -> str:
     """`all 122 tensors`, or `the one tensor`."""
     return "the one tensor" if number == 1 else f"all {tensors(number)}"
+
+
+def of_tensors(number: int, total: int) -> str:
+    """Some of so many: `3 of 122 tensors`, or `the one tensor`."""
+    return all_tensors(1) if number == total == 1 else f"{count(number)} of {tensors(total)}"
 
 
 def have(number: int) -> str:

@@ -9,10 +9,12 @@ from core.checkpoint import Checkpoint, StateDict
 from core.compare import BY_ITSELF, EVIDENCE, Comparison, Numbers, with_damage
 from core.compare.metadata import (
     compare_arrays,
+    content_changes,
     found_beside,
-    metadata_changes,
+    other_tensors,
     training_words,
 )
+from core.compare.pairing import distinct_keys
 from core.compare.verdict import Beside, ComparisonVerdict, verdict
 from core.plain_text import plain
 from core.wording import clauses
@@ -84,6 +86,7 @@ def _compare(
     top: DeltaGenerator,
     tools: DeltaGenerator,
 ) -> None:
+    a, b = distinct_keys(a, b)
     choices = workspace().bench.pairing
     files = f"{checkpoint_a.identity}:{a.path!a}|{checkpoint_b.identity}:{b.path!a}"
     compared = comparison_job(files, choices, a, b)
@@ -97,7 +100,9 @@ def _compare(
     if any(of_pair.damaged for of_pair in numbers.values()):
         comparison, identity = with_damage(comparison, numbers), f"{identity}|damaged"
     numbers_id = numbers_identity(numbers)
-    beside = _beside(checkpoint_a.identity, checkpoint_b.identity, checkpoint_a, checkpoint_b)
+    beside = _beside(
+        checkpoint_a.identity, checkpoint_b.identity, a.path, b.path, checkpoint_a, checkpoint_b
+    )
     found = _verdict(identity, numbers_id, a.path, b.path, beside, comparison, numbers)
     training = training_words(checkpoint_a, checkpoint_b)
     said = [*found.headline.evidence, *([training] if training else [])]
@@ -145,10 +150,13 @@ def _verdict(
     return verdict(_comparison.rows, _numbers, **paths, beside=_beside)
 
 
-@cached(16, show_spinner="Comparing the numpy arrays beside the tensors")
-def _beside(identity_a: str, identity_b: str, _a: Checkpoint, _b: Checkpoint) -> Beside:
+@cached(16, show_spinner="Comparing what lies beside the tensors")
+def _beside(
+    identity_a: str, identity_b: str, path_a: str, path_b: str, _a: Checkpoint, _b: Checkpoint
+) -> Beside:
     arrays, unread = compare_arrays(_a, _b, BY_ITSELF)
-    return found_beside(arrays, unread, metadata_changes(_a.metadata, _b.metadata))
+    others = other_tensors(_a, _b, (path_a, path_b), scalars=0)
+    return found_beside(arrays, unread, content_changes(_a, _b, BY_ITSELF), others)
 
 
 def _slot_is_empty(slot: str) -> None:

@@ -10,7 +10,7 @@ from core.health import Health, health_verdict
 from core.inspect import ModuleNode, module_tree
 from core.plain_text import markup
 from core.theme import TREEMAP, figure_layout
-from core.wording import count, listed, parameters, size, tensors
+from core.wording import counted_parameters, listed, parameters, size, tensors
 from pages.components.cached import cached
 from pages.components.frame import empty_state, heading, page_verdict
 from pages.components.inspect.health_panel import known_health
@@ -70,7 +70,7 @@ def _verdict(state_dict: StateDict, health: Health | None) -> None:
     dtypes = sorted({entry.dtype for entry in state_dict.values()})
     place = f" in `{state_dict.path}`" if state_dict.path else ""
     page_verdict(
-        f"{tensors(len(state_dict))}, {parameters(state_dict.numel)} parameters"
+        f"{tensors(len(state_dict))}, {counted_parameters(state_dict.numel)}"
         + (f", {health_verdict(health)}" if health is not None else ""),
         f"{size(state_dict.nbytes)}{place}, {listed(dtypes)}." if dtypes else "",
     )
@@ -128,18 +128,19 @@ def _treemap(nodes: Sequence[ModuleNode]) -> None:
                 (
                     markup(node.path) or "all tensors",
                     parameters(node.parameters),
-                    count(node.tensors),
+                    tensors(node.tensors),
                     size(node.nbytes),
                     _class(node),
                     f"<br>{markup(node.class_name)}" if node.class_name else "",
+                    counted_parameters(node.parameters),
                 )
                 for node in nodes
             ],
             branchvalues="total",
             maxdepth=3,
             texttemplate="%{label}%{customdata[4]}<br>%{customdata[1]}",
-            hovertemplate="%{customdata[0]}%{customdata[5]}<br>%{customdata[1]} parameters<br>"
-            "%{customdata[2]} tensors, %{customdata[3]}<extra></extra>",
+            hovertemplate="%{customdata[0]}%{customdata[5]}<br>%{customdata[6]}<br>"
+            "%{customdata[2]}, %{customdata[3]}<extra></extra>",
         )
     )
     figure_layout(figure).update_layout(height=500, margin={"l": 0, "r": 0, "t": 0, "b": 0})

@@ -60,7 +60,7 @@ from core.checkpoint.operations import (
 )
 from core.checkpoint.pickles.global_verdicts import GlobalUse, Verdict
 from core.checkpoint.readers.formats import FORMATS
-from core.checkpoint.sampled_elements import sampled_bytes, sampled_numbers
+from core.checkpoint.sampled_elements import NUMPY_CODES, sampled_bytes, sampled_numbers
 from core.checkpoint.tied import ties
 from core.checkpoint.tree import NumpyArray, nearly_alike
 
@@ -68,6 +68,7 @@ __all__ = [
     "FORMATS",
     "ITEMSIZES",
     "NUMBERLESS",
+    "NUMPY_CODES",
     "PACKED",
     "STRIDED",
     "AdaptedChannels",

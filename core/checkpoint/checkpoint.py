@@ -14,7 +14,8 @@ from core.checkpoint.containers.file_set import FileSet, folder_files, opened
 from core.checkpoint.containers.packed import WEIGHTS, Unpacking
 from core.checkpoint.containers.served_file import ServedFile
 from core.checkpoint.containers.sources import LocalFile
-from core.checkpoint.entries import Record, Source, StateDict
+from core.checkpoint.entries import Record, Source, StateDict, is_float_dtype
+from core.checkpoint.inner_checkpoints import open_inner
 from core.checkpoint.pickles.global_verdicts import GlobalUse
 from core.checkpoint.pickles.inert import LongBytes, Opaque, Tree
 from core.checkpoint.pickles.ledger import kept_names
@@ -31,7 +32,7 @@ from core.checkpoint.tree.joined_parts import JoinedParts
 from core.checkpoint.tree.metadata_json import Json, metadata_of, torch_version
 from core.checkpoint.tree.numpy_arrays import NumpyArray, array_notes, makes_arrays, numpy_arrays
 from core.checkpoint.tree.repeated_parts import repeats_endlessly
-from core.checkpoint.unlisted import unlisted
+from core.checkpoint.unlisted import Unlisted, unlisted
 from core.errors import CheckpointError, SourceError
 from core.fast_objects import paused_collector
 from core.wording import listed, place_in_file
@@ -50,7 +51,7 @@ class Checkpoint:
     - `size` is the number of its bytes; `identity` is equal for equal contents.
     - `tree` is the whole object tree as inert data.
     - `state_dicts` has those found in the tree, by their path (`""` where the tree itself is one),
-      in file order, at least one: each tensor of the file is in one of them.
+      in file order, and behind them those of the checkpoints in its byte strings, at least one.
     - `joined` has the networks that the file has in several of these, by the path of the dict
       around them.
     - `choices` are both together, by path: all that a person may choose. `best` is the path of the
@@ -184,7 +185,7 @@ def _open(
         assembled = read_file_set(files)
         checkpoint = _checkpoint(
             _with_those_beside(assembled.contents, look_beside(files, assembled.files)),
-            name or files.name, assembled.size, identity or assembled.identity,
+            name or files.name, assembled.size, identity or assembled.identity, scratch,
         )  # fmt: skip
         return replace(checkpoint, files=len(assembled.files))
     source = LocalFile(path, identity, name)
@@ -204,7 +205,7 @@ def _open(
             )
         return _checkpoint(
             replace(packed, notes=(note, *packed.notes)), contents.name, source.size,
-            source.identity,
+            source.identity, scratch,
         )  # fmt: skip
     if contents.format == "exported":
         contents = _with_those_beside(contents, look_into_archive(source, ()))
@@ -213,6 +214,7 @@ def _open(
         source.name,
         source.size,
         source.identity,
+        scratch,
     )
 
 
@@ -227,14 +229,21 @@ def _with_those_beside(contents: Contents, beside: PicklesBeside) -> Contents:
     )
 
 
-def _checkpoint(contents: Contents, name: str, size: int, identity: str) -> Checkpoint:
+def _checkpoint(
+    contents: Contents, name: str, size: int, identity: str, scratch: Path | None
+) -> Checkpoint:
     state_dicts, joined, weights = find_networks(contents.tree, contents.entry)
-    if not state_dicts:
+    others = Unlisted()
+    if contents.may_have_unlisted or not state_dicts:
+        others = unlisted(contents.tree)
+    inner = open_inner(others.files, state_dicts, scratch)
+    if not state_dicts and not inner.state_dicts:
         if repeats_endlessly(contents.tree):
             raise diagnose.repeated_parts()
-        raise diagnose.no_tensors(_describe(contents.tree), unlisted(contents.tree))
+        raise diagnose.no_tensors(_describe(contents.tree), (*others.on_keys, *inner.notes))
+    roles = _roles(_choices(state_dicts, joined), inner.state_dicts)
+    state_dicts = {**state_dicts, **inner.state_dicts}
     choices = _choices(state_dicts, joined)
-    roles = {path: role(path, state_dict) for path, state_dict in choices.items()}
     metadata = metadata_of(contents.tree)
     arrays = makes_arrays(contents.globals)
     return Checkpoint(
@@ -253,12 +262,37 @@ def _checkpoint(contents: Contents, name: str, size: int, identity: str) -> Chec
             *contents.notes,
             *notes_on(contents, state_dicts),
             *(array_notes(contents.tree, weights) if arrays else ()),
-            *(unlisted(contents.tree) if contents.may_have_unlisted else ()),
+            *others.on_keys,
+            *inner.notes,
         ),
         joined=joined,
         arrays=partial(numpy_arrays, contents.tree, weights, contents.entry) if arrays else tuple,
-        records=contents.records or partial(_tensor_records, state_dicts),
+        records=partial(_all_records, contents.records, state_dicts, inner.state_dicts),
     )
+
+
+def _roles(choices: Mapping[str, StateDict], inner: Mapping[str, StateDict]) -> dict[str, str]:
+    """The role of each; what is in bytes is not taken for the model beside weights that are not."""
+    roles = {path: role(path, state_dict) for path, state_dict in choices.items()}
+    has_model = any(
+        roles[path] == "model" and any(is_float_dtype(entry.dtype) for entry in state_dict.values())
+        for path, state_dict in choices.items()
+    )
+    for path, state_dict in inner.items():
+        own = role(path, state_dict)
+        roles[path] = "other" if has_model and own == "model" else own
+    return roles
+
+
+def _all_records(
+    named: Callable[[], Iterable[Record]] | None,
+    state_dicts: Mapping[str, StateDict],
+    inner: Mapping[str, StateDict],
+) -> list[Record]:
+    """Every record that a file names, and those of the tensors in byte strings."""
+    if named is None:
+        return _tensor_records(state_dicts)
+    return [*named(), *_tensor_records(inner)]
 
 
 def _tensor_records(state_dicts: Mapping[str, StateDict]) -> list[Record]:

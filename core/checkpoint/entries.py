@@ -330,9 +330,10 @@ class StateDict(Mapping[str, TensorEntry]):
     `versions` is torch's `_metadata`: module path → its `version`; the fixes keep it up to date.
     `classes` maps the module paths of a pickled model to the qualified names of their classes (`""`
     is the model); it is empty for a file that contains only a state_dict, and after a fix.
+    `kinds` says of each key that is not text in the file what it is there: `int`, or `in a list`.
     """
 
-    __slots__ = ("_added", "_entries", "classes", "path", "versions")
+    __slots__ = ("_added", "_entries", "classes", "kinds", "path", "versions")
 
     def __init__(
         self,
@@ -340,11 +341,13 @@ class StateDict(Mapping[str, TensorEntry]):
         path: str = "",
         versions: Mapping[str, int] | None = None,
         classes: Mapping[str, str] | None = None,
+        kinds: Mapping[str, str] | None = None,
     ) -> None:
         self._entries = {entry.key: entry for entry in entries}
         self.path = path
         self.versions = dict(versions or {})
         self.classes = dict(classes or {})
+        self.kinds = dict(kinds or {})
         self._added: tuple[int, int] | None = None
 
     def __getitem__(self, key: str) -> TensorEntry:

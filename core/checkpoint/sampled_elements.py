@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from core.checkpoint.entries import ITEMSIZES, PACKED, TensorEntry
@@ -18,16 +19,14 @@ last ones, and others evenly spaced between them."""
 SPAN = 64 << 10
 """Bytes that one read may span where elements are not adjacent; beyond, each is read on its own."""
 
-NUMPY = {
+NUMPY_CODES: Mapping[str, str] = {
     "float64": "<f8",
     "float32": "<f4",
     "float16": "<f2",
-    "bfloat16": "<u2",
     **{f"int{bits}": f"<i{bits // 8}" for bits in (8, 16, 32, 64)},
     **{f"uint{bits}": f"<u{bits // 8}" for bits in (8, 16, 32, 64)},
 }
-"""Dtypes whose sampled bytes numpy can read as numbers; a bfloat16 is the upper half of a
-float32."""
+"""Dtypes of real numbers that numpy has too, with its codes for their bytes in a file."""
 
 
 def sampled_bytes(entry: TensorEntry) -> bytes | None:
@@ -76,12 +75,13 @@ def sampled_numbers(entry: TensorEntry) -> NDArray[np.float64] | None:
     numbers."""
     import numpy as np
 
-    code = NUMPY.get(entry.dtype)
+    is_half = entry.dtype == "bfloat16"  # the upper half of a float32
+    code = "<u2" if is_half else NUMPY_CODES.get(entry.dtype)
     sample = sampled_bytes(entry) if code else None
     if sample is None:
         return None
     values = np.frombuffer(sample, code)
-    if entry.dtype == "bfloat16":
+    if is_half:
         values = (values.astype(np.uint32) << 16).view(np.float32)
     return values.astype(np.float64)
 

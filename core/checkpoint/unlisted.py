@@ -1,4 +1,4 @@
-"""Tells of weights in a pickle that Loupe does not list, and that would stay unseen without a word.
+"""Finds weights in a pickle that are in no state_dict, and would stay unseen without a word.
 
 They are whole files in its byte strings, such as a checkpoint that a dict has as bytes, and tensors
 that are only keys of a dict, as the parameters of an optimizer's state.
@@ -7,7 +7,9 @@ that are only keys of a dict, as the parameters of an optimizer's state.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
+from core.checkpoint.containers.packed import compression_of
 from core.checkpoint.containers.zip_container import LOCAL_MAGIC
 from core.checkpoint.pickles.first_uses import Step, path_of
 from core.checkpoint.pickles.inert import (
@@ -32,25 +34,52 @@ HEAD = 32
 """Bytes that are looked at: the beginnings of all formats are shorter."""
 
 
-def unlisted(tree: Tree) -> list[str]:
-    """A sentence on the tensors that are only keys, and on each byte string that begins as a file
-    of weights does, the first few."""
-    files: list[str] = []
+class FileInBytes(NamedTuple):
+    """A byte string that begins as a file does: where it is, in words and as a path (empty for the
+    tree itself), and what kind of file of weights begins so; empty for one that is compressed."""
+
+    place: str
+    path: str
+    value: bytes | LongBytes
+    kind: str
+
+    @property
+    def nbytes(self) -> str:
+        """The number of its bytes, in words."""
+        return size(_length(self.value))
+
+    @property
+    def note(self) -> str:
+        """The sentence on one that does not open."""
+        return (
+            f"The {self.nbytes} of bytes {self.place} begin like {self.kind}: write them to a file "
+            "of their own, and open that."
+        )
+
+
+class Unlisted(NamedTuple):
+    """Sentences on the tensors that are only keys, and the files in byte strings, the first few."""
+
+    on_keys: tuple[str, ...] = ()
+    files: tuple[FileInBytes, ...] = ()
+
+
+def unlisted(tree: Tree) -> Unlisted:
+    """The weights in a tree that are in none of its state_dicts."""
+    files: list[FileInBytes] = []
     keys: dict[int, Tree] = {}
     for step, value in _candidates(tree):
         if isinstance(value, UnusualKey):
             inside_key = value.value if isinstance(value.value, tuple) else (value.value,)
             keys.update((id(item), item) for item in inside_key if isinstance(item, TENSORS))
         elif len(files) < MOST_NAMED:
-            head, nbytes = _head(value)
-            kind = _kind(head, nbytes)
-            if kind:
-                where = "in it" if step is None else f"under `{path_of(step)}`"
-                files.append(
-                    f"The {size(nbytes)} of bytes {where} begin like {kind}: write them to a file "
-                    "of their own, and open that."
-                )
-    return [*_on_keys(tree, keys), *files]
+            head = _head(value)
+            kind = _kind(head, _length(value))
+            if kind or compression_of(head) is not None:
+                path = path_of(step)
+                place = "in it" if step is None else f"under `{path}`"
+                files.append(FileInBytes(place, path, value, kind))
+    return Unlisted(tuple(_on_keys(tree, keys)), tuple(files))
 
 
 def _on_keys(tree: Tree, keys: dict[int, Tree]) -> Iterator[str]:
@@ -87,11 +116,12 @@ def _candidates(tree: Tree) -> Iterator[tuple[Step, bytes | LongBytes | UnusualK
         rest.extend(reversed(below))
 
 
-def _head(value: bytes | LongBytes) -> tuple[bytes, int]:
-    """The first bytes of a byte string, and its length."""
-    if isinstance(value, bytes):
-        return value[:HEAD], len(value)
-    return value.source.read(0, HEAD), value.source.size
+def _head(value: bytes | LongBytes) -> bytes:
+    return value[:HEAD] if isinstance(value, bytes) else value.source.read(0, HEAD)
+
+
+def _length(value: bytes | LongBytes) -> int:
+    return len(value) if isinstance(value, bytes) else value.source.size
 
 
 def _kind(head: bytes, nbytes: int) -> str:

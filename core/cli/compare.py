@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.cli.output import DIFFERS, SAME, warn_of
+from core.cli.output import DIFFERS, SAME
 from core.errors import LoupeError, printable
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ weights under other keys, or in another dtype, differ) or was found to be damage
 Tensors that are the same by checksum count as the same; --verify reads them. With --rtol or --atol,
 tensors count as the same if all their elements are within that tolerance, whatever their dtypes;
 with --ignore-names, whatever their keys. Numpy arrays beside the tensors count as tensors do. Other
-changes besides the tensors (epoch, options) are reported and do not count.
+changes besides the tensors (epoch, options, the other state_dicts) are reported and do not count.
 """
 
 
@@ -123,14 +123,16 @@ def _add_forms(parser: argparse.ArgumentParser) -> None:
 
 def _compare(options: argparse.Namespace) -> int:
     from core.cli.compare_output import show
-    from core.cli.compared import compare_opened, open_side
+    from core.cli.compared import compare_opened, open_sides
     from core.compare import ALLCLOSE
 
-    a = open_side(options.a, options.state_dict)
-    b = open_side(options.b, options.state_dict_b or options.state_dict)
-    for side in (a, b):
-        if side.checkpoint is not None:
-            warn_of(side.checkpoint, aside=options.json or options.csv)
+    a, b = open_sides(
+        options.a,
+        options.b,
+        options.state_dict,
+        options.state_dict_b or options.state_dict,
+        aside=options.json or options.csv,
+    )
     tolerance = _tolerance(options)
     numbers = _numbers_wanted(options, tolerance)
     choices = _choices(options.pair, a, b)

@@ -44,7 +44,7 @@ def show(
         document = comparison_json(
             comparison, compared.a.side, compared.b.side,
             sentence=compared.sentence, same=same, numbers=numbers, tolerance=tolerance,
-            metadata=compared.metadata, beside=compared.beside,
+            metadata=compared.metadata, beside=compared.beside, others=compared.others,
         )  # fmt: skip
         verified = {side: asdict(result) for side, result in (compared.verifications or {}).items()}
         print_json({**document, "verification": verified} if verified else document)
@@ -209,10 +209,9 @@ def _notes(compared: Compared) -> Iterable[str]:
             f"No byte was read of the {tensors(unread)} that {are(unread)} the same by checksum. "
             "`loupe compare --verify` reads and compares them."
         )
+    for other in compared.others:
+        yield f"The other state_dict {place_in_file(other.path)}: {other.sentence}."
     for name, side in (("A", compared.a.side), ("B", compared.b.side)):
-        if side.others:
-            others = ", ".join(map(place_in_file, side.others))
-            yield f"{name} contains other state_dicts, which were not compared: {others}."
         yield from (f"{name}: {note}" for note in side.notes)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core.checkpoint import Checkpoint, StateDict, open_checkpoint
 from core.checkpoint.containers import file_or_set
-from core.cli.output import verified, watched
+from core.cli.output import verified, warn_of, watched
 from core.compare import (
     ALLCLOSE,
     BY_ITSELF,
@@ -28,12 +28,17 @@ from core.compare import (
     with_damage,
 )
 from core.compare.metadata import (
+    MAX_READ,
+    ContentChanges,
     MetadataChange,
+    Node,
+    OtherTensors,
     compare_arrays,
+    content_changes,
     found_beside,
-    metadata_changes,
+    other_tensors,
 )
-from core.compare.pairing import pair
+from core.compare.pairing import distinct_keys, pair
 from core.compare.verdict import NOTHING_BESIDE, Beside, damage_sentence, verdict
 from core.inspect import RecordChecks, Verification
 from core.wording import listed, tensors
@@ -53,7 +58,7 @@ class Compared:
     """Both sides and their comparison; `numbers` is None if they were not measured.
 
     `verifications` are by side, "A" and "B"; None if that was not asked for. `beside` is what
-    differs besides the tensors.
+    differs besides the tensors, and `others` are the state_dicts besides the compared ones.
     """
 
     a: Opened
@@ -64,6 +69,7 @@ class Compared:
     metadata: tuple[MetadataChange, ...]
     verifications: Mapping[str, Verification] | None = None
     beside: Beside = NOTHING_BESIDE
+    others: tuple[OtherTensors, ...] = ()
 
     def same(self, *, tolerated: bool, ignore_names: bool) -> bool:
         """Whether A and B contain the same tensors and numpy arrays, and nothing is known to be
@@ -80,7 +86,7 @@ class Compared:
         return all(verification.sound for verification in (self.verifications or {}).values())
 
 
-def open_side(path: Path, state_dict: str | None = None) -> Opened:
+def _open_side(path: Path, state_dict: str | None = None) -> Opened:
     """Open what a path names: a file, a folder, an index, or the null device, which is empty.
 
     `state_dict` is the path of the state_dict to compare, None for the best. Raises LoupeError.
@@ -90,6 +96,22 @@ def open_side(path: Path, state_dict: str | None = None) -> Opened:
     checkpoint = open_checkpoint(file_or_set(path))
     chosen = checkpoint.state_dict(state_dict)
     return Opened(side(checkpoint, chosen), chosen, checkpoint)
+
+
+def open_sides(
+    path_a: Path,
+    path_b: Path,
+    state_dict_a: str | None = None,
+    state_dict_b: str | None = None,
+    *,
+    aside: bool,
+) -> tuple[Opened, Opened]:
+    """Open both sides, and say what they would have run elsewhere; on stderr if `aside`."""
+    opened = _open_side(path_a, state_dict_a), _open_side(path_b, state_dict_b)
+    for each in opened:
+        if each.checkpoint is not None:
+            warn_of(each.checkpoint, aside=aside)
+    return opened
 
 
 def compare_opened(
@@ -106,6 +128,8 @@ def compare_opened(
     `numbers`: whether to measure what differs; None: if that is quick. Checksums are trusted where
     a file is large, unless its numbers or `verify` are asked for; `verify` reads all of both files.
     """
+    in_a, in_b = distinct_keys(a.state_dict, b.state_dict)
+    a, b = replace(a, state_dict=in_a), replace(b, state_dict=in_b)
     checks = RecordChecks()
     verifications = None
     if verify:
@@ -113,7 +137,8 @@ def compare_opened(
         verifications = {
             name: verified(checkpoint, checks) for name, checkpoint in sides.items() if checkpoint
         }
-    read = verify or numbers or is_read_by_itself(a.state_dict, b.state_dict)
+    every = verify or bool(numbers)
+    read = every or is_read_by_itself(a.state_dict, b.state_dict)
     with watched("bytes") as progress:
         pairing = pair(a.state_dict, b.state_dict, choices, progress=progress)
         comparison = compare(
@@ -129,11 +154,13 @@ def compare_opened(
     if numbers:
         measured = _numbers(comparison, tolerance or ALLCLOSE, checks)
         comparison = with_damage(comparison, measured)
-    metadata = _metadata(a, b)
-    beside = _beside(a, b, metadata, tolerance)
+    contents, others = _contents(a, b), _others(a, b, checks, every=every)
+    beside = _beside(a, b, contents, others, tolerance)
     beside = replace(beside, damaged=_damaged_besides(a, b, comparison, verifications or {}))
     sentence = _sentence(a, b, comparison, measured, beside)
-    return Compared(a, b, comparison, measured, sentence, metadata, verifications, beside)
+    return Compared(
+        a, b, comparison, measured, sentence, contents.changes, verifications, beside, others
+    )
 
 
 def _numbers(
@@ -149,7 +176,11 @@ def _numbers(
 
 
 def _beside(
-    a: Opened, b: Opened, changes: Sequence[MetadataChange], tolerance: Tolerance | None
+    a: Opened,
+    b: Opened,
+    contents: ContentChanges,
+    others: Sequence[OtherTensors],
+    tolerance: Tolerance | None,
 ) -> Beside:
     """What differs besides the tensors; nothing if one of the sides is the null device."""
     if a.checkpoint is None or b.checkpoint is None:
@@ -157,7 +188,7 @@ def _beside(
     with watched("bytes") as progress:
         arrays, unread = compare_arrays(a.checkpoint, b.checkpoint, progress=progress)
     close = None if tolerance is None else _numbers(arrays, tolerance, RecordChecks())
-    return found_beside(arrays, unread, changes, close)
+    return found_beside(arrays, unread, contents, others, close)
 
 
 def _damaged_besides(
@@ -198,8 +229,17 @@ def _sentence(
     return verdict(comparison.rows, numbers, **paths, beside=beside).sentence
 
 
-def _metadata(a: Opened, b: Opened) -> tuple[MetadataChange, ...]:
-    """What changed besides the tensors; empty if one of the sides is the null device."""
+def _contents(a: Opened, b: Opened) -> ContentChanges:
+    """What changed besides the tensors; nothing if one of the sides is the null device."""
+    if a.checkpoint is None or b.checkpoint is None:
+        return ContentChanges(Node("", None))
+    return content_changes(a.checkpoint, b.checkpoint)
+
+
+def _others(a: Opened, b: Opened, checks: RecordChecks, *, every: bool) -> tuple[OtherTensors, ...]:
+    """The other state_dicts; where all of the compared one was read (`every`), all of these too."""
     if a.checkpoint is None or b.checkpoint is None:
         return ()
-    return metadata_changes(a.checkpoint.metadata, b.checkpoint.metadata)
+    chosen = a.state_dict.path, b.state_dict.path
+    most = None if every else MAX_READ
+    return other_tensors(a.checkpoint, b.checkpoint, chosen, most=most, scalars=0, checks=checks)

@@ -105,14 +105,11 @@ def _git_diff(options: argparse.Namespace) -> int:
 
 def _print_comparison(old: Path, new: Path) -> None:
     from core.cli.compare_output import print_compared
-    from core.cli.compared import compare_opened, open_side
+    from core.cli.compared import compare_opened, open_sides
     from core.compare import Choices
 
     try:
-        a, b = open_side(old), open_side(new)
-        for side in (a, b):
-            if side.checkpoint is not None:
-                warn_of(side.checkpoint, aside=False)
+        a, b = open_sides(old, new, aside=False)
         print_compared(compare_opened(a, b, Choices(), numbers=False))
     except LoupeError as error:
         say(f"not compared: {error}")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.checkpoint import ITEMSIZES, TensorEntry, lies_in_order
+from core.checkpoint import ITEMSIZES, NUMPY_CODES, TensorEntry, lies_in_order
 
 Floats = NDArray[np.float64]
 
@@ -26,14 +26,10 @@ MAX_SPAN = 16 << 20
 parts."""
 
 NUMPY: Mapping[str, str] = {
-    "float64": "<f8",
-    "float32": "<f4",
-    "float16": "<f2",
+    **NUMPY_CODES,
     "complex128": "<f8",
     "complex64": "<f4",
     "complex32": "<f2",
-    **{f"int{bits}": f"<i{bits // 8}" for bits in (8, 16, 32, 64)},
-    **{f"uint{bits}": f"<u{bits // 8}" for bits in (8, 16, 32, 64)},
 }
 """Dtypes that numpy knows → its code for them; of complex ones, for each of the two parts."""
 

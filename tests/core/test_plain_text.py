@@ -112,3 +112,10 @@ def test_what_escapes_do_not_hold_stands_in_code_alone(text: str) -> None:
     for show in (plain, plain_sentence):
         outside = re.sub(r"(?<![\\`])(`+)(?!`).*?(?<!`)\1(?!`)", " ", show(text))
         assert not re.search(r"://|www\.|@", outside, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("text", [" ", "   ", "\u2003"])
+def test_white_space_alone_is_quoted(text: str) -> None:
+    assert visible(text) == f'"{text}"'
+    assert text in markup(text)
+    assert plain("a b") == "a b"

@@ -35,7 +35,15 @@ MARKDOWN, HTML = frozenset({"plain", "plain_sentence", "code"}), frozenset({"mar
 
 NUMBERS = frozenset(
     (
-        *("count", "duration", "in_percent", "len", "parameters", "pass_time"),
+        *(
+            "count",
+            "counted_parameters",
+            "duration",
+            "in_percent",
+            "len",
+            "parameters",
+            "pass_time",
+        ),
         *("percent", "shape", "size", "tensors", "are", "have"),
     )
 )

@@ -23,7 +23,7 @@ from core.checkpoint.pickles.inert import (
     UnusualKey,
     inside,
 )
-from core.checkpoint.pickles.key_names import Names
+from core.checkpoint.pickles.key_names import Names, key_kind, text_of
 from core.checkpoint.pickles.numpy_values import array_tensor, array_values
 from core.checkpoint.pickles.tensor_rebuilds import STORAGE_DTYPES, row_major
 from core.checkpoint.pickles.unpickler import Mentions, unpickle
@@ -50,6 +50,8 @@ __all__ = [
     "array_tensor",
     "array_values",
     "inside",
+    "key_kind",
     "row_major",
+    "text_of",
     "unpickle",
 ]

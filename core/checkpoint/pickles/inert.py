@@ -12,6 +12,9 @@ from typing import TypeAlias, Union
 
 from core.checkpoint.entries import Source
 
+MAX_GLOBAL = 512
+"""Characters of the qualified name of a global, and of a member that is fetched from one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Global:
@@ -160,12 +163,14 @@ class InertSubclass:
 class InertDtype:
     """A numpy dtype, as numpy's short code without the byte order: `f8`, `i4`, `U3`, `O`.
 
-    `unit` is that of a datetime64 or timedelta64, such as `D` or `25 s`.
+    `unit` is that of a datetime64 or timedelta64, such as `D` or `25 s`. `fields` are the names and
+    the dtypes of a record's fields, as the pickle has them.
     """
 
     code: str
     big_endian: bool = False
     unit: str = ""
+    fields: Tree = None
 
 
 @dataclass(slots=True)
@@ -185,12 +190,14 @@ class InertArray:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class LongNumber:
-    """A whole number with more digits than Python reads; `shown` has the first and the last ones.
+    """A whole number with more digits than Python reads; `shown` has the first and the last ones,
+    `digest` is the SHA-256 of all.
 
     Python's own limit (sys.set_int_max_str_digits) is there because the time grows with the square.
     """
 
     shown: str
+    digest: bytes
 
     def __str__(self) -> str:
         return self.shown

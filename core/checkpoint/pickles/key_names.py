@@ -42,7 +42,12 @@ MAX_BITS = 4096
 
 def key_text(key: Key) -> str:
     """The name of a key in paths and tables. Different keys may have the same: see `named`."""
-    return key if type(key) is str else _text(key, MAX_DEPTH)[:MAX_TEXT]
+    return key if type(key) is str else text_of(key)
+
+
+def text_of(value: Tree) -> str:
+    """A value in bounded text. Different values may have the same."""
+    return _text(value, MAX_DEPTH)[:MAX_TEXT]
 
 
 def _text(value: Tree, depth: int) -> str:
@@ -124,7 +129,7 @@ class Names:
         """The next key's name, of at most so many characters and a number."""
         text, is_text = key_text(key), type(key) is str
         if not is_text and text in self._texts:
-            text = f"{text} ({_kind(key)})"
+            text = f"{text} ({key_kind(key)})"
         text = name = text if len(text) <= most else text[:most]
         while name in self._taken or (name in self._texts and not (is_text and name is text)):
             self._numbers[text] = self._numbers.get(text, 1) + 1
@@ -133,7 +138,8 @@ class Names:
         return name
 
 
-def _kind(key: Key) -> str:
+def key_kind(key: Key) -> str:
+    """What a key is: `str`, `int`, `tuple`, or `object`."""
     if isinstance(key, Opaque | Global):
         return "object"
     return type(key.value if isinstance(key, UnusualKey) else key).__name__

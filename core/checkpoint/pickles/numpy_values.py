@@ -103,10 +103,13 @@ def numpy_dtype(code: Tree, *_flags: Tree) -> InertDtype:
 
 
 def build_dtype(dtype: InertDtype, state: Tree) -> None:
-    """Set a numpy.dtype's state: (version, byte order, …), and for a date its unit as the ninth."""
+    """Set a numpy.dtype's state: (version, byte order, subarray, names, fields, …), and for a date
+    its unit as the ninth."""
     if not isinstance(state, tuple) or len(state) < 2:
         return
     dtype.big_endian = state[1] == ">"
+    if any(part is not None for part in state[2:5]):
+        dtype.fields = state[2:5]
     match state:
         case (*_, (_, (bytes() | str() as unit, int() as count, _, _))) if len(state) == 9:
             name = unit if isinstance(unit, str) else unit.decode("latin-1")

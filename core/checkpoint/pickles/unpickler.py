@@ -15,6 +15,7 @@ from codecs import escape_decode, raw_unicode_escape_decode
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from itertools import chain, islice, repeat
 
 from core.checkpoint.containers.budget import (
@@ -32,6 +33,7 @@ from core.checkpoint.pickles.data_uses import DataUses
 from core.checkpoint.pickles.first_uses import first_paths
 from core.checkpoint.pickles.global_verdicts import GlobalUse, Verdict, judge
 from core.checkpoint.pickles.inert import (
+    MAX_GLOBAL,
     Global,
     InertArray,
     InertDict,
@@ -64,9 +66,6 @@ ROUND = 20_000
 
 MAX_FETCHED = 600_000
 """Bytes that look like an opcode that fetches from the memo; with more, the memo keeps all."""
-
-MAX_NAME = 512
-"""Characters of a qualified name."""
 
 BYTE_STRING = 32
 """Bytes of the shortest byte string in which a file may be; a number of numpy takes up to 16."""
@@ -659,8 +658,8 @@ class _Loop:
 
     def name(self, module: str, name: str) -> Global:
         qualified = f"{module}.{name}"
-        if len(qualified) > MAX_NAME:
-            raise PickleTooLarge(f"a class in it has a name of more than {MAX_NAME} characters")
+        if len(qualified) > MAX_GLOBAL:
+            raise PickleTooLarge(f"a class in it has a name of more than {MAX_GLOBAL} characters")
         self.mentions.add(qualified)
         return self.globals.setdefault(qualified, Global(qualified))
 
@@ -860,7 +859,8 @@ def _whole_number(text: str) -> Tree:
     if not _DIGITS.fullmatch(text):
         raise ValueError("a text in it is not a number")
     digits = count_words(len(text.lstrip("-")))
-    return LongNumber(f"{text[:SHOWN]}…{text[-SHOWN:]} (a number of {digits} digits)")
+    shown = f"{text[:SHOWN]}…{text[-SHOWN:]} (a number of {digits} digits)"
+    return LongNumber(shown, sha256(text.encode()).digest())
 
 
 def _float(text: str) -> float:

@@ -5,13 +5,17 @@ optimizer), and the metadata as JSON come out.
 """
 
 from core.checkpoint.tree.discover import PACKED_PARAMS, ROLES, find_state_dicts, nearly_alike
-from core.checkpoint.tree.metadata_json import Json
+from core.checkpoint.tree.fingerprints import NOTHING, Fingerprints
+from core.checkpoint.tree.metadata_json import MAX_KEY, Json
 from core.checkpoint.tree.numpy_arrays import NumpyArray
 from core.checkpoint.tree.tensor_entries import entry_maker, inline_record, storage_of
 
 __all__ = [
+    "MAX_KEY",
+    "NOTHING",
     "PACKED_PARAMS",
     "ROLES",
+    "Fingerprints",
     "Json",
     "NumpyArray",
     "entry_maker",

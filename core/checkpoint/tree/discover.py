@@ -27,7 +27,7 @@ from core.checkpoint.pickles.inert import (
     each_once,
     inside,
 )
-from core.checkpoint.pickles.key_names import Names, key_text, named
+from core.checkpoint.pickles.key_names import Names, key_kind, key_text, named
 from core.checkpoint.pickles.numpy_values import array_tensor
 from core.checkpoint.tree.joined_parts import JoinedParts, join_parts, names_part
 from core.checkpoint.tree.tensor_entries import EntryMaker
@@ -424,7 +424,11 @@ class _Walk:
             state_dict = self.found[known]
             name = self._listed(path + rest)
             self.found[name] = StateDict(
-                state_dict.values(), name, state_dict.versions, state_dict.classes
+                state_dict.values(),
+                name,
+                state_dict.versions,
+                state_dict.classes,
+                state_dict.kinds,
             )
             if not rest:
                 self._note_part(place, name)
@@ -438,7 +442,8 @@ class _Walk:
         value: Tree = None,
         classes: Mapping[str, str] | None = None,
     ) -> None:
-        """Add the state_dict at a place; `value` is the object with torch's `_metadata`."""
+        """Add the state_dict at a place; `value` is the object with the keys and torch's
+        `_metadata`."""
         if not tensors:
             return
         # An entry takes the memory of many steps, and a file may contain the same tensors in many
@@ -448,7 +453,7 @@ class _Walk:
         make = self.entry
         entries = [make(key, tensor) for key, tensor in tensors.items()]
         path = self._listed(self._path(place))
-        self.found[path] = StateDict(entries, path, versions, classes)
+        self.found[path] = StateDict(entries, path, versions, classes, _key_kinds(value, tensors))
         self._note_part(place, path)
         above: _Place | None = place
         while above is not None and id(above.value) not in self._fruitful:
@@ -752,6 +757,30 @@ def _length(value: Tree) -> int:
     if isinstance(value, Opaque):
         return _length(value.state) + len(value.items) + len(value.elements)
     return len(value) if isinstance(value, dict | list | tuple) else 0
+
+
+def _key_kinds(value: Tree, tensors: Iterable[str]) -> dict[str, str]:
+    """What each key of a state_dict is that is not text in `value`, by its name."""
+    if isinstance(value, list | tuple | set):
+        return dict.fromkeys(tensors, "in a list")
+    if all(type(key) is str for key, _ in inside(value)):
+        return {}
+    if isinstance(value, dict) and all(type(key) is int or _is_parameter(key) for key in value):
+        return dict.fromkeys(tensors, "int")  # an optimizer's parameters have numbers as names
+    keys = (key for key, item in inside(value) if type(item) in _KINDS)
+    of_children = {
+        name: key_kind(key)
+        for name, key in zip(_children(value), keys, strict=True)
+        if type(key) is not str
+    }
+    kinds = {}
+    for key in tensors:
+        name = key
+        while name and name not in of_children:  # a part of a child has its name in front
+            name = name.rpartition(".")[0]
+        if name:
+            kinds[key] = of_children[name]
+    return kinds
 
 
 def _versions(value: Tree) -> dict[str, int]:

@@ -135,14 +135,15 @@ def _has_weights(state_dict: StateDict) -> bool:
 def _joined(above: str, paths: Sequence[str], state_dicts: Mapping[str, StateDict]) -> JoinedParts:
     own = state_dicts.get(above, StateDict((), above))
     entries: list[TensorEntry] = list(own.values())
-    versions, classes = dict(own.versions), dict(own.classes)
+    versions, classes, kinds = dict(own.versions), dict(own.classes), dict(own.kinds)
     for path in paths:
         name, part = path[len(above) :].removeprefix("."), state_dicts[path]
         for key, entry in part.items():
             entries.append(replace(entry, key=f"{name}.{key}", origin=f"{name}.{key}"))
         versions.update(_below(name, part.versions))
         classes.update(_below(name, part.classes))
-    return JoinedParts(StateDict(entries, above, versions, classes), tuple(paths))
+        kinds.update(_below(name, part.kinds))
+    return JoinedParts(StateDict(entries, above, versions, classes, kinds), tuple(paths))
 
 
 def _below(name: str, facts: Mapping[str, Fact]) -> dict[str, Fact]:

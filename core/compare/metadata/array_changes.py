@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from core.checkpoint import Checkpoint, NumpyArray, StateDict
-from core.compare.comparison import Comparison, Pair, PairedBy, Pairing
-from core.compare.metadata.metadata_diff import MetadataChange
+from core.compare.comparison import Comparison, Pair, PairedBy, Pairing, State
+from core.compare.metadata.content_changes import ContentChanges
+from core.compare.metadata.further_tensors import OtherTensors
 from core.compare.rows import compare
 from core.compare.same_weights import alike
 from core.compare.tensor_numbers import Numbers
@@ -55,24 +56,31 @@ def _are_comparable(a: NumpyArray, b: NumpyArray) -> bool:
 def found_beside(
     arrays: Comparison,
     unread: Sequence[str],
-    changes: Sequence[MetadataChange],
+    contents: ContentChanges,
+    others: Sequence[OtherTensors] = (),
     close: Mapping[str, Numbers] | None = None,
 ) -> Beside:
     """What differs besides the tensors, for the verdict: the `arrays` that are compared, those
-    that are `unread`, and the `changes` of the metadata.
+    that are `unread`, the other `contents`, and the tensors in `others`.
 
     `close` are numbers of the arrays, measured with a tolerance: what is within it is the same. Of
-    small arrays, the metadata has the values, which are not told twice.
+    small arrays, the metadata has the values, which are not told twice. Arrays of the same bytes
+    may differ in what they stand for, such as dates in other units.
     """
     rows = [row for row in arrays.rows if not alike([row], close)]
-    shared = {row.key for row in arrays.rows} | set(unread)
-    paths = (".".join(change.path) for change in changes)
+    told = {row.key for row in arrays.rows if row.state is not State.SAME} | set(unread)
+    paths = (".".join(change.path) for change in contents.changes)
     return Beside(
         arrays=tuple(row.key for row in rows if row.a is not None and row.b is not None),
         arrays_a=tuple(row.key for row in rows if row.b is None),
         arrays_b=tuple(row.key for row in rows if row.a is None),
         unread=tuple(unread),
-        values=tuple(path for path in paths if not _is_of_array(path, shared)),
+        values=tuple(path for path in paths if not _is_of_array(path, told)),
+        unread_bytes=contents.unread,
+        records=contents.records,
+        others=tuple(other.path for other in others if other.differ),
+        others_unread=tuple(other.path for other in others if other.unread),
+        others_by_checksum=tuple(other.path for other in others if other.by_checksum),
     )
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.checkpoint import Checkpoint, StateDict, TensorEntry
 from core.compare.comparison import Pair, PairedBy, Pairing, Row, State
+from core.compare.pairing.key_kinds import distinct_keys
 from core.compare.rows import bytes_to_read, compare
 from core.errors import LoupeError
 from core.inspect import RecordChecks, stored_bytes
-from core.wording import all_tensors, are, count, listed, tensors
+from core.wording import all_tensors, are, count, listed, of_tensors, tensors
 
 MAX_READ = 8 << 20
-"""The most bytes that are read of each file; of further tensors, only checksums are compared."""
+"""The most bytes that are read of each file, where nobody asks for more; of further tensors, only
+checksums are compared."""
 
 MAX_SCALARS = 2000
 """The most tensors of one element whose values are read, which takes 0.1 s."""
@@ -47,6 +50,11 @@ class OtherTensors:
     damaged: tuple[str, ...] = ()
 
     @property
+    def differ(self) -> bool:
+        """Whether a tensor is known to differ, or to be damaged."""
+        return bool(self.changed or self.only_a or self.only_b or self.damaged)
+
+    @property
     def sentence(self) -> str:
         """The counts in words."""
         shared = self.same + self.changed + self.unread
@@ -60,7 +68,7 @@ class OtherTensors:
         elif self.unread == shared:
             counts = f"{all_tensors(shared)} not compared: the files have no checksums of them"
         else:
-            counts = f"{count(self.changed)} of {tensors(shared)} changed"
+            counts = f"{of_tensors(self.changed, shared)} changed"
             if self.by_checksum:
                 counts += f", {count(self.by_checksum)} the same by checksum"
             if self.unread:
@@ -74,19 +82,26 @@ class OtherTensors:
 
 
 def other_tensors(
-    a: Checkpoint, b: Checkpoint, chosen: tuple[str, str] | None = None
+    a: Checkpoint,
+    b: Checkpoint,
+    chosen: tuple[str, str] | None = None,
+    *,
+    most: int | None = MAX_READ,
+    scalars: int = MAX_SCALARS,
+    checks: RecordChecks | None = None,
 ) -> tuple[OtherTensors, ...]:
     """Every state_dict except the `chosen` ones of A and of B (None: the best ones), in A's order.
 
-    State_dicts are paired by path, and their tensors by key. At most MAX_READ bytes are read from
-    each file to compare tensors; checksums decide which of the others changed. Besides these, some
-    scalars are read. Raises SourceError where the bytes are gone.
+    State_dicts are paired by path, and their tensors by key. At most `most` bytes are read from
+    each file (None: all) to compare tensors; checksums decide which of the others changed. Besides
+    these, the values of as many `scalars` are read, which imports torch. `checks` knows the records
+    that were read before. Raises SourceError where the bytes are gone.
     """
     path_a, path_b = chosen or (a.best, b.best)
     compared_a, compared_b = a.parts(path_a), b.parts(path_b)
     others = []
-    left = MAX_READ
-    scalars = MAX_SCALARS
+    left = sys.maxsize if most is None else most
+    checks = checks or RecordChecks()
     for path in dict.fromkeys((*a.state_dicts, *b.state_dicts)):
         in_a, in_b = a.state_dicts.get(path), b.state_dicts.get(path)
         if (path in compared_a or in_a is None) and (path in compared_b or in_b is None):
@@ -95,8 +110,9 @@ def other_tensors(
         if in_a is None or in_b is None:
             others.append(OtherTensors(path, role, only_a=len(in_a or ()), only_b=len(in_b or ())))
             continue
+        in_a, in_b = distinct_keys(in_a, in_b)
         read, trusted, unread, left = _affordable(in_a, in_b, left)
-        rows = [*_compared(read, RecordChecks()), *_compared(trusted, None)]
+        rows = [*_compared(read, checks), *_compared(trusted, None)]
         changed = [row.pair for row in rows if row.pair and row.state is not State.SAME]
         pairs = [*read, *trusted]
         sentences, scalars = _scalars(changed, pairs, role, scalars)

@@ -7,6 +7,7 @@ heads), each only on the tensors that the steps before left unpaired.
 
 from core.compare.pairing.choices import accept, choices_from_json, choices_to_json, swapped
 from core.compare.pairing.decision import Decision, decide, decisions
+from core.compare.pairing.key_kinds import distinct_keys
 from core.compare.pairing.pair_entries import pair
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "choices_to_json",
     "decide",
     "decisions",
+    "distinct_keys",
     "pair",
     "swapped",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from core.compare.run.training_run import RunRow, RunStep
-from core.wording import all_tensors, are, count, percent, tensors
+from core.wording import all_tensors, are, count, of_tensors, percent, tensors
 
 STEADY = 1.5
 """Largest step over smallest, up to which all steps are about equal."""
@@ -81,8 +81,8 @@ def _is_odd(row: RunRow, at: int) -> bool:
 
 def _among(hit: Sequence[RunRow], there: int) -> str:
     if len(hit) == 1:
-        return f"in {hit[0].key}, 1 of {tensors(there)}"
-    of = all_tensors(there) if len(hit) == there else f"{count(len(hit))} of {tensors(there)}"
+        return f"in {hit[0].key}, {of_tensors(1, there)}"
+    of = all_tensors(there) if len(hit) == there else of_tensors(len(hit), there)
     return f"in {of}, of which {hit[0].key} comes first in the model"
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from core.checkpoint import TensorEntry
 from core.compare.change_shares import change_shares
 from core.compare.comparison import Comparison, Row
+from core.compare.metadata.further_tensors import OtherTensors
 from core.compare.metadata.metadata_diff import MetadataChange
 from core.compare.sides import Side
 from core.compare.tensor_numbers import Numbers, Tolerance
@@ -26,14 +27,15 @@ def comparison_json(
     tolerance: Tolerance | None = None,
     metadata: Sequence[MetadataChange] = (),
     beside: Beside = NOTHING_BESIDE,
+    others: Sequence[OtherTensors] = (),
 ) -> dict[str, object]:
     """The JSON document of a comparison.
 
     It has the `sentence`, `same` (what the exit status says), the facts about both files, `counts`
     by state, every row with its `numbers` (given by row key), the changes besides the tensors, the
-    numpy arrays that differ, and the notes. A row's `change_share` is its share of the whole
-    change, null where it has none (see ChangeShares) or nothing was measured. JSON has no infinity,
-    so an infinite `relative_l2` is null.
+    numpy arrays that differ, the other state_dicts, and the notes. A row's `change_share` is its
+    share of the whole change, null where it has none (see ChangeShares) or nothing was measured.
+    JSON has no infinity, so an infinite `relative_l2` is null.
     """
     shares = change_shares(comparison.rows, numbers).shares if numbers else {}
     return {
@@ -62,6 +64,12 @@ def comparison_json(
             "only_b": beside.arrays_b,
             "unread": beside.unread,
         },
+        "unread_bytes": beside.unread_bytes,
+        "records": beside.records,
+        "others": [
+            {**asdict(other), "differ": other.differ, "sentence": other.sentence}
+            for other in others
+        ],
         "notes": comparison.notes,
     }
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from core.compare.verdict.change_kinds import Finding, Kind
 from core.errors import printable
-from core.wording import counted, listed
+from core.wording import are, counted, listed, place_in_file, size
 
 MAX_NAME = 60
 """The most characters of a name from a file."""
@@ -19,7 +19,11 @@ class Beside:
 
     `arrays` are the numpy arrays in no state_dict that differ, `arrays_a` and `arrays_b` those of
     one file only, and `unread` those that were not compared. `values` are those of the metadata
-    that differ. `damaged` are the damaged records without a compared tensor, each with its file:
+    that differ, `records` the files' other records that differ, and `unread_bytes` counts the bytes
+    of byte strings that were not compared.
+    `others` are the other state_dicts in which tensors differ, `others_unread` those in which some
+    were not compared, and `others_by_checksum` those in which some are the same by checksum, and
+    were not read. `damaged` are the damaged records without a compared tensor, each with its file:
     `data.pkl in A`.
     """
 
@@ -28,6 +32,11 @@ class Beside:
     arrays_b: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
+    unread_bytes: int = 0
+    records: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    others_unread: tuple[str, ...] = ()
+    others_by_checksum: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
 
     @property
@@ -35,10 +44,11 @@ class Beside:
         """Whether all arrays of both files were compared and are the same."""
         return not (self.arrays or self.arrays_a or self.arrays_b or self.unread)
 
-    @property
-    def nothing(self) -> bool:
-        """Whether nothing of the files is known to differ, and no array was left unread."""
-        return self.same_arrays and not self.values and not self.damaged
+    def nothing(self, *, by_checksum: bool) -> bool:
+        """Whether all else in the files was compared, and nothing of it differs. All was read,
+        too, unless it may be the same `by_checksum`."""
+        ignored = self.others_by_checksum if by_checksum else ()
+        return self == Beside(others_by_checksum=ignored)
 
 
 NOTHING_BESIDE = Beside()
@@ -58,7 +68,7 @@ def damage_finding(beside: Beside) -> Finding | None:
 
 
 def arrays_finding(beside: Beside) -> Finding | None:
-    """A sentence on the numpy arrays that are not known to be the same."""
+    """A sentence on the numpy arrays and the byte strings that are not known to be the same."""
     clauses = []
     if beside.arrays:
         verb = "differs" if len(beside.arrays) == 1 else "differ"
@@ -69,18 +79,33 @@ def arrays_finding(beside: Beside) -> Finding | None:
     if beside.unread:
         verb = "was" if len(beside.unread) == 1 else "were"
         clauses.append(f"{_arrays(beside.unread)} {verb} not compared")
+    if beside.unread_bytes:
+        clauses.append(f"{size(beside.unread_bytes)} of byte strings were not compared")
     if not clauses:
         return None
     return Kind.ARRAYS, f"Besides the tensors, {'; '.join(clauses)}."
 
 
 def values_clause(beside: Beside) -> str:
-    """The end of a sentence that calls the tensors the same, on the values that differ; or
-    empty."""
-    if not beside.values:
-        return ""
-    names = [_short(path) for path in beside.values]
-    return f"; besides them, {listed(names)} {'differs' if len(names) == 1 else 'differ'}"
+    """The end of a sentence that calls the tensors the same, on the values and the other
+    state_dicts that are not known to be; or empty."""
+    clauses = []
+    if names := [
+        *map(_short, (*beside.values, *beside.records)),
+        *map(_state_dict, beside.others),
+    ]:
+        clauses.append(f"{listed(names)} {'differs' if len(names) == 1 else 'differ'}")
+    for paths, how in (
+        (beside.others_unread, "not compared in all tensors"),
+        (beside.others_by_checksum, "the same by checksum"),
+    ):
+        if names := [_state_dict(path) for path in paths if path not in beside.others]:
+            clauses.append(f"{listed(names)} {are(len(names))} {how}")
+    return f"; besides them, {', and '.join(clauses)}" if clauses else ""
+
+
+def _state_dict(path: str) -> str:
+    return f"the state_dict {place_in_file(_short(path))}"
 
 
 def _arrays(paths: Sequence[str]) -> str:

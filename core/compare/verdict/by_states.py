@@ -8,7 +8,7 @@ from core.checkpoint import TensorEntry
 from core.compare.comparison import Row
 from core.compare.verdict.comparison_facts import Facts
 from core.compare.verdict.where import place
-from core.wording import all_tensors, count, listed, tensors
+from core.wording import all_tensors, count, listed, of_tensors, tensors
 from core.wording import shape as shape_words
 
 MAX_KEYS = 3
@@ -30,7 +30,7 @@ def states_sentence(facts: Facts) -> str:
         return f"Same names and shapes, {all_tensors(total)} {recast_words(recast)}."
     every = [row.key for row in facts.rows]
     common = " in common" if not facts.all_shared else ""
-    first = f"B differs from A in {count(len(differing))} of {tensors(total)}{common}"
+    first = f"B differs from A in {of_tensors(len(differing), total)}{common}"
     if len(differing) == total:
         first = f"B differs from A in {all_tensors(total)}{common}"
     elif len(reshaped) < len(differing):

@@ -9,8 +9,7 @@ from core.compare.comparison import PairedBy, Row, State
 from core.compare.overall_numbers import Overall, has_floats, is_statistic, overall
 from core.compare.tensor_numbers import Numbers
 from core.compare.verdict.besides_tensors import NOTHING_BESIDE, Beside
-from core.wording import count
-from core.wording import tensors as tensors_
+from core.wording import of_tensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,4 +147,4 @@ def how_many_changed(facts: Facts) -> str:
     differing, total = len(facts.differing), len(facts.shared)
     if differing == total:
         return "every tensor changed" if total > 1 else "the one tensor changed"
-    return f"{count(differing)} of {tensors_(total)} changed"
+    return f"{of_tensors(differing, total)} changed"

@@ -18,7 +18,7 @@ from core.compare.verdict.change_kinds import SAMPLE, Finding, Kind, ShortVerdic
 from core.compare.verdict.comparison_facts import Facts, how_many_changed
 from core.compare.verdict.where import place
 from core.keys import BATCH_COUNTER, LAST_LAYERS, OPTIMIZER_STATE, names_average
-from core.wording import cosine, count, counted, have, listed, percent
+from core.wording import cosine, count, counted, have, listed, of_tensors, percent
 from core.wording import tensors as tensors_
 
 UNRELATED = 0.2
@@ -51,7 +51,7 @@ def batch_norm(facts: Facts) -> Finding | None:
     """Only BatchNorm's statistics changed, and no weight."""
     if not facts.statistics or len(facts.statistics) < len(facts.differing):
         return None
-    share = f"{count(len(facts.statistics))} of {tensors_(len(facts.shared))}"
+    share = of_tensors(len(facts.statistics), len(facts.shared))
     return Kind.BATCH_NORM, (
         f"Only the BatchNorm statistics changed ({share}), as after forward passes in train "
         f"mode{_more_batches(_batches_counted(facts))}."
@@ -289,7 +289,7 @@ def _in_part(facts: Facts) -> tuple[Overall, str, tuple[str, ...]] | None:
     moved = facts.overall
     assert moved is not None  # `body` is not: some weights have numbers
     what = (
-        f"B is A fine-tuned: {count(len(named))} of {tensors_(len(facts.shared))} changed"
+        f"B is A fine-tuned: {of_tensors(len(named), len(facts.shared))} changed"
         f"{place([row.key for row in named], every)}"
     )
     return (

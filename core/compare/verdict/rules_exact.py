@@ -16,7 +16,7 @@ from core.compare.verdict.change_kinds import SAMPLE, Finding, Kind
 from core.compare.verdict.comparison_facts import Facts, how_many_changed
 from core.compare.verdict.round_trips import is_round_trip
 from core.compare.verdict.where import place
-from core.wording import all_tensors, are, count, have, listed, percent, small
+from core.wording import all_tensors, are, count, have, listed, of_tensors, percent, small
 from core.wording import tensors as tensors_
 
 DIGITS: Mapping[str, int] = {
@@ -65,7 +65,7 @@ def all_the_same(facts: Facts) -> Finding | None:
         kind = Kind.SAME_BY_CHECKSUM if facts.by_checksum else Kind.IDENTICAL
         first = "Same by checksum" if facts.by_checksum else "Identical"
         how = f"{have(total)} {_how_same(facts, _wrapped(facts.shared))}"
-        if facts.beside.nothing and not _have_no_data(facts):
+        if facts.beside.nothing(by_checksum=facts.by_checksum > 0) and not _have_no_data(facts):
             return kind, f"{first}: {all_tensors(total)} {how}."
         # The first word would be taken for one on the whole files.
         them = "The one tensor" if total == 1 else f"All {tensors_(total)}"
@@ -185,7 +185,7 @@ def another_dtype(facts: Facts) -> Finding | None:
 def _which(facts: Facts) -> str:
     """The recast tensors: `all 3 tensors`, or `3 of 122 tensors in common`."""
     total, recast = len(facts.shared), len(facts.recast)
-    which = all_tensors(total) if recast == total else f"{count(recast)} of {tensors_(total)}"
+    which = all_tensors(total) if recast == total else of_tensors(recast, total)
     return which if facts.all_shared else f"{which} in common"
 
 
@@ -216,7 +216,7 @@ def quantized(facts: Facts) -> Finding | None:
         return None
     dtypes = sorted({entry.dtype for row in rows if (entry := row.b if to_b else row.a)})
     whose, other = ("B", "A") if to_b else ("A", "B")
-    of = f"{count(len(rows))} of {tensors_(len(facts.shared))}"
+    of = of_tensors(len(rows), len(facts.shared))
     off = together(rows, facts.numbers)
     if off is None or not off.whole:
         first = f"{whose} has quantized tensors where {other} has floats"
@@ -256,7 +256,7 @@ def _partly_quantized(facts: Facts) -> Finding | None:
         total = len(facts.shared)
         rest = f"{all_tensors(total)} in common {are(total)} {facts.the_same}"
         if facts.differing:
-            rest = f"{count(len(facts.differing))} of {tensors_(total)} in common changed"
+            rest = f"{of_tensors(len(facts.differing), total)} in common changed"
         return Kind.QUANTIZED, f"{whose} is quantized to {listed(dtypes)} in {named}; {rest}."
     return None
 
@@ -271,7 +271,7 @@ def numerically_same(facts: Facts) -> Finding | None:
     if measured is None or not all(n.close for n in measured):
         return None
     if not any(n.changed for n in measured):
-        of = f"{count(len(measured))} of {tensors_(len(facts.shared))}"
+        of = of_tensors(len(measured), len(facts.shared))
         return Kind.NUMERICALLY_SAME, (
             f"Numerically the same: {of} {have(len(measured))} different bytes for the same values."
         )
@@ -452,7 +452,7 @@ def _of_shared(measured: Sequence[Numbers], facts: Facts) -> str:
     """`3 of 122 tensors`, or `all 122 tensors`."""
     if len(measured) == len(facts.shared):
         return all_tensors(len(measured))
-    return f"{count(len(measured))} of {tensors_(len(facts.shared))}"
+    return of_tensors(len(measured), len(facts.shared))
 
 
 def _all_together(facts: Facts) -> Overall:

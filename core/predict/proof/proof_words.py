@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from core.predict.proof.outputs import SEED, TOLERANCE, OutputComparison
 from core.predict.proof.proof import Proof
 from core.predict.proof.values import ValueCheck
-from core.wording import are, count, counted, have, listed, small, tensors
+from core.wording import are, count, counted, have, listed, of_tensors, small, tensors
 
 MOST_NAMED = 5
 """The most keys that a sentence names; JSON has all of them."""
@@ -75,9 +75,10 @@ def _values(values: ValueCheck) -> Iterator[str]:
     if values.differing:
         keys = _keys(values.differing)
         number = len(values.differing)
+        which = of_tensors(number, total)
         yield (
-            f"{count(number)} of {tensors(total)} {have(number)} other values in the model than "
-            f"the file and the recipe give: {keys}."
+            f"{which[0].upper()}{which[1:]} {have(number)} other values in the model "
+            f"than the file and the recipe give: {keys}."
         )
     else:
         yield f"Bit by bit, {_origins(values)}."

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
+from core.compare import BY_ITSELF
 from core.compare.metadata import (
     ChangeKind,
     MetadataChange,
@@ -14,9 +15,9 @@ from core.compare.metadata import (
     OtherTensors,
     change_words,
     changes_in,
+    content_changes,
     file_facts,
     metadata_sentence,
-    metadata_tree,
     other_tensors,
     value_words,
 )
@@ -49,7 +50,7 @@ def _differences(
     identity_a: str, identity_b: str, path_a: str, path_b: str, _a: Checkpoint, _b: Checkpoint
 ) -> tuple[Node, tuple[OtherTensors, ...]]:
     return (
-        metadata_tree(_a.metadata, _b.metadata),
+        content_changes(_a, _b, BY_ITSELF).tree,
         other_tensors(_a, _b, (path_a, path_b)),
     )
 

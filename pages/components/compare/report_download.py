@@ -8,8 +8,8 @@ from hashlib import sha256
 import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
-from core.compare import Comparison, Numbers, Tolerance, side
-from core.compare.metadata import metadata_changes
+from core.compare import BY_ITSELF, Comparison, Numbers, Tolerance, side
+from core.compare.metadata import content_changes
 from core.compare.report import report_html
 
 
@@ -31,7 +31,7 @@ def report_download(
             sentence=sentence,
             numbers=numbers or None,
             tolerance=tolerance,
-            metadata=metadata_changes(a.metadata, b.metadata),
+            metadata=content_changes(a, b, BY_ITSELF).changes,
             notes=comparison.notes,
         )
         # Streamlit encodes the text strictly, and a key may contain lone surrogates.

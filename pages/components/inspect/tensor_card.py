@@ -81,7 +81,7 @@ def tensor_card(entry: TensorEntry, identity: str) -> None:
     facts = [
         shape(entry.shape),
         entry.dtype,
-        f"{count(entry.numel)} parameters",
+        counted(entry.numel, "parameter"),
         size(entry.nbytes),
     ]
     if layout(entry) != STRIDED:

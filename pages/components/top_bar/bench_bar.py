@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.plain_text import code, plain
 from core.server import Action, NextStep, Stage, next_step
-from core.wording import parameters, size, tensors
+from core.wording import counted_parameters, size, tensors
 from pages.components.fit.matching.match_table import REVIEW
 from pages.components.identified import index_progress
 from pages.components.link.copy_link import copy_link
@@ -215,7 +215,7 @@ def _facts(slot: str, shown: BenchSlot) -> None:
     lines = [
         code(checkpoint.name),
         f"{plain(checkpoint.format_title)}, {size(checkpoint.size)}",
-        f"{tensors(len(state_dict))}, {parameters(state_dict.numel)} parameters",
+        f"{tensors(len(state_dict))}, {counted_parameters(state_dict.numel)}",
     ]
     if checkpoint.torch_version:
         lines.append(f"saved by PyTorch {plain(checkpoint.torch_version)}")

@@ -1,4 +1,4 @@
-"""Weights in the byte strings of a pickle are told, since Loupe does not list their tensors."""
+"""Byte strings of a pickle that begin like a file of weights and do not open are told."""
 
 import io
 import pickle
@@ -28,9 +28,14 @@ INNER = [
 ]
 
 
+def broken(inner: bytes) -> bytes:
+    """A file whose first bytes are those of its format, and the rest zeros."""
+    return inner[:32] + bytes(len(inner) - 32)
+
+
 @pytest.mark.parametrize(("inner", "kind"), INNER)
-def test_weights_in_bytes_beside_tensors_are_told(tmp_path: Path, inner: bytes, kind: str) -> None:
-    torch.save({"model": WEIGHTS, "actors": [{"blob": inner}]}, tmp_path / "a.pth")
+def test_bytes_that_do_not_open_are_told(tmp_path: Path, inner: bytes, kind: str) -> None:
+    torch.save({"model": WEIGHTS, "actors": [{"blob": broken(inner)}]}, tmp_path / "a.pth")
     notes = open_checkpoint(tmp_path / "a.pth").notes
     told = [note for note in notes if f"begin like {kind}" in note]
     assert len(told) == 1
@@ -38,34 +43,15 @@ def test_weights_in_bytes_beside_tensors_are_told(tmp_path: Path, inner: bytes, 
     assert told[0].endswith("write them to a file of their own, and open that.")
 
 
-@pytest.mark.parametrize(("inner", "kind"), INNER)
-def test_weights_in_bytes_alone_are_told_in_the_refusal(
-    tmp_path: Path, inner: bytes, kind: str
-) -> None:
-    torch.save({"blob": io.BytesIO(inner), "epoch": 3}, tmp_path / "a.pth")
-    with pytest.raises(CheckpointError, match="contains no tensor") as refused:
-        open_checkpoint(tmp_path / "a.pth")
-    assert f"begin like {kind}" in refused.value.remedy
-
-
 @pytest.mark.parametrize("wrap", [bytes, bytearray], ids=["bytes", "bytearray"])
 @pytest.mark.parametrize(("inner", "kind"), INNER)
-def test_bytes_that_are_all_of_a_file_are_told(
+def test_bytes_alone_that_do_not_open_are_told_in_the_refusal(
     tmp_path: Path, inner: bytes, kind: str, wrap: type[bytes]
 ) -> None:
-    torch.save(wrap(inner), tmp_path / "a.pth")
+    torch.save(wrap(broken(inner)), tmp_path / "a.pth")
     with pytest.raises(CheckpointError, match="contains no tensor: only bytes") as refused:
         open_checkpoint(tmp_path / "a.pth")
     assert f"of bytes in it begin like {kind}" in refused.value.remedy
-
-
-def test_long_bytes_that_stay_in_the_file_are_told(tmp_path: Path) -> None:
-    buffer = io.BytesIO()
-    torch.save({"w": torch.zeros(6_000_000)}, buffer)
-    torch.save({"model": WEIGHTS, "blob": buffer.getvalue()}, tmp_path / "a.pth", pickle_protocol=4)
-    assert any(
-        "`blob` begin like a zip" in note for note in open_checkpoint(tmp_path / "a.pth").notes
-    )
 
 
 @pytest.mark.parametrize(
@@ -78,7 +64,7 @@ def test_other_bytes_are_no_file(tmp_path: Path, value: bytes) -> None:
 
 def test_long_keys_around_one_another_are_not_written_out(tmp_path: Path) -> None:
     key = "x" * 100_000
-    nested: dict[str, object] = {"blob": saved(zipped=True)}
+    nested: dict[str, object] = {"blob": broken(saved(zipped=True))}
     for _ in range(200):
         nested = {key: nested}
     torch.save({"model": WEIGHTS, "nested": nested}, tmp_path / "a.pth")

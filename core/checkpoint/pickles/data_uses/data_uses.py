@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING
 from core.checkpoint.pickles.constructors import CONSTRUCTORS, MENTIONED
 from core.checkpoint.pickles.data_uses.forms import CALLED, MADE, METHODS_OF_TYPES, STORED
 from core.checkpoint.pickles.global_verdicts import CLASS_NAME, Verdict, judge
-from core.checkpoint.pickles.inert import Global, Key, Opaque, Tree, UnusualKey
+from core.checkpoint.pickles.inert import MAX_GLOBAL, Global, Key, Opaque, Tree, UnusualKey
 from core.checkpoint.pickles.known_globals import AS_DATA, GETATTR, TYPE
 
 if TYPE_CHECKING:
     from core.checkpoint.pickles.unpickler import Mentions
-
-MAX_NAME = 512
-"""Characters of a member's name."""
 
 _STORING = frozenset(
     {
@@ -195,7 +192,11 @@ class DataUses:
         if len(args) != 2:
             return None
         owner, attribute = args
-        if type(attribute) is not str or len(attribute) > MAX_NAME or not attribute.isidentifier():
+        if (
+            type(attribute) is not str
+            or len(attribute) > MAX_GLOBAL
+            or not attribute.isidentifier()
+        ):
             return None
         if isinstance(owner, Opaque):
             if id(owner) in self._objects or not _is_inert(owner.name):
@@ -213,7 +214,7 @@ class DataUses:
         if owner.name in self._members and not _is_class_in_class(owner.name):
             return None
         member = f"{owner.name}.{attribute}"
-        if len(member) > MAX_NAME:
+        if len(member) > MAX_GLOBAL:
             return None
         if member not in CALLED and not _is_new_of(owner.name, attribute):
             methods = METHODS_OF_TYPES.get(owner.name)

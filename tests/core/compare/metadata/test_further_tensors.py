@@ -36,7 +36,7 @@ ONES, ZEROS = torch.ones(2), torch.zeros(2)
     [
         ({"x": ONES, "y": ZEROS}, {"x": ONES, "y": ZEROS}, "all 2 tensors are the same"),
         ({"x": ONES, "y": ZEROS}, {"x": ONES, "y": ONES}, "1 of 2 tensors changed"),
-        ({"x": ONES, "y": ZEROS}, {"x": ZEROS}, "1 of 1 tensor changed, 1 only in A"),
+        ({"x": ONES, "y": ZEROS}, {"x": ZEROS}, "the one tensor changed, 1 only in A"),
         ({"x": ONES}, {"x": ONES, "y": ONES}, "the one tensor is the same, 1 only in B"),
         ({"x": ONES}, {"y": ONES, "z": ONES}, "1 tensor only in A, 2 tensors only in B"),
     ],

@@ -166,7 +166,7 @@ def test_a_norm_beside_a_nan_is_over_all_its_own_elements(saved):
 def test_a_run_that_comes_back_from_a_nan_says_so(saved):
     good, bad = torch.ones(4), torch.tensor([1.0, math.nan, 1, 1])
     assert saved({"w": good}, {"w": bad}, {"w": good * 2}).sentence == (
-        "NaN first in 1.pth, in w, 1 of 1 tensor; 2.pth is free of them again."
+        "NaN first in 1.pth, in w, the one tensor; 2.pth is free of them again."
     )
 
 
@@ -177,7 +177,7 @@ def test_a_nan_from_the_start_and_an_infinity_are_told_as_such(saved):
         "NaN already in the first checkpoint, 0.pth, in w, 1 of 2 tensors."
     )
     assert saved({"w": good}, {"w": good * 2}, {"w": infinite}).sentence == (
-        f"Infinities first in 2.pth, in w, 1 of 1 tensor; until then the weights changed by "
+        f"Infinities first in 2.pth, in w, the one tensor; until then the weights changed by "
         f"100{THIN}% in the one step before."
     )
 

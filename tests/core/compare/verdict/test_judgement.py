@@ -117,7 +117,7 @@ def test_other_bytes_of_the_same_values_are_said_so(saved):
     found = verdict(rows, measured(rows))
     assert found.kind is Kind.NUMERICALLY_SAME
     assert found.sentence == (
-        "Numerically the same: 1 of 1 tensor has different bytes for the same values."
+        "Numerically the same: the one tensor has different bytes for the same values."
     )
 
 

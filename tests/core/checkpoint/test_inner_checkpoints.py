@@ -1,0 +1,118 @@
+"""Checkpoints in the byte strings of a pickle open: their tensors are state_dicts of the file."""
+
+import gzip
+import io
+import pickle
+import zlib
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save as safetensors
+from torch import nn
+
+from core.checkpoint import Checkpoint, open_checkpoint
+from core.inspect import verify
+from tests.core.checkpoint.same_tensors import assert_same_tensors
+from tests.core.cli.process import loupe
+
+WEIGHTS = {"b": torch.ones(3), "w": torch.arange(300.0)}
+
+
+def saved(value: object, *, zipped: bool = True) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer, _use_new_zipfile_serialization=zipped)
+    return buffer.getvalue()
+
+
+INNER = {
+    "zip": saved(WEIGHTS),
+    "stream": saved(WEIGHTS, zipped=False),
+    "safetensors": safetensors(WEIGHTS),
+    "gzip": gzip.compress(saved(WEIGHTS)),
+    "zlib": zlib.compress(saved(WEIGHTS)),
+}
+
+
+def opened(folder: Path, value: object, **options: object) -> Checkpoint:
+    torch.save(value, folder / "a.pth", **options)
+    return open_checkpoint(folder / "a.pth")
+
+
+@pytest.mark.parametrize("wrap", [bytes, bytearray])
+@pytest.mark.parametrize("inner", INNER.values(), ids=INNER)
+def test_the_tensors_in_bytes_are_a_state_dict(
+    tmp_path: Path, inner: bytes, wrap: type[bytes]
+) -> None:
+    checkpoint = opened(tmp_path, {"model": {"x": torch.ones(2)}, "old": [{"blob": wrap(inner)}]})
+
+    assert [*checkpoint.state_dicts] == ["model", "old.0.blob.bytes"]
+    assert checkpoint.best == "model"
+    assert_same_tensors(checkpoint, WEIGHTS, "old.0.blob.bytes")
+    (note,) = (note for note in checkpoint.notes if "checkpoint of their own" in note)
+    assert "under `old.0.blob`" in note
+    assert note.endswith("its tensors are in old.0.blob.bytes.")
+    assert verify(checkpoint).sound
+
+
+@pytest.mark.parametrize("inner", INNER.values(), ids=INNER)
+def test_a_file_that_is_only_bytes_opens(tmp_path: Path, inner: bytes) -> None:
+    checkpoint = opened(tmp_path, {"policy": io.BytesIO(inner), "epoch": 3})
+
+    (path,) = checkpoint.state_dicts
+    assert path.startswith("policy.")
+    assert_same_tensors(checkpoint, WEIGHTS)
+
+
+def test_long_bytes_stay_in_the_file(tmp_path: Path) -> None:
+    weights = {"w": torch.arange(6_000_000.0)}
+    checkpoint = opened(tmp_path, {"blob": saved(weights)}, pickle_protocol=4)
+
+    assert_same_tensors(checkpoint, weights, "blob.bytes")
+
+
+def test_names_inside_are_kept(tmp_path: Path) -> None:
+    model = nn.Linear(2, 2)
+    inner = saved({"state_dict": model.state_dict(), "ema": {"w": torch.zeros(2)}})
+    checkpoint = opened(tmp_path, {"blob": inner, "rng": torch.get_rng_state()})
+
+    assert checkpoint.best == "blob.bytes.state_dict"
+    assert checkpoint.roles["blob.bytes.ema"] == "ema"
+
+
+def test_bytes_in_bytes_open_up_to_three_levels(tmp_path: Path) -> None:
+    value: object = {"w": torch.ones(1)}
+    for _ in range(5):
+        value = {"w": torch.ones(1), "blob": saved(value)}
+    checkpoint = opened(tmp_path, value)
+
+    deepest = "blob.bytes.blob.bytes.blob.bytes"
+    assert [*checkpoint.state_dicts] == ["", "blob.bytes", "blob.bytes.blob.bytes", deepest]
+    assert any("begin like a zip" in note for note in checkpoint.notes)
+
+
+def test_a_bomb_is_no_checkpoint(tmp_path: Path) -> None:
+    bomb = gzip.compress(saved({"w": torch.zeros(70_000_000, dtype=torch.uint8)}))
+    checkpoint = opened(tmp_path, {"model": WEIGHTS, "blobs": [bomb]})
+
+    assert [*checkpoint.state_dicts] == ["model"]
+
+
+def test_what_a_checkpoint_in_bytes_would_run_is_told(tmp_path: Path) -> None:
+    class Payload:
+        def __reduce__(self):
+            return print, ("run",)
+
+    evil = saved({"w": torch.ones(2), "x": pickle.loads(pickle.dumps(3)), "p": Payload()})
+    checkpoint = opened(tmp_path, {"model": WEIGHTS, "blob": evil})
+
+    assert any(use.name.endswith("print") for use in checkpoint.globals)
+    assert "blob.bytes" in checkpoint.state_dicts
+
+
+def test_inspect_opens_them_by_their_path(tmp_path: Path) -> None:
+    opened(tmp_path, {"model": {"x": torch.ones(2)}, "blob": INNER["zip"]})
+
+    text = loupe("inspect", tmp_path / "a.pth", "--state-dict", "blob.bytes").stdout
+
+    assert "300" in text
