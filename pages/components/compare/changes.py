@@ -17,7 +17,7 @@ from pages.components.compare.comparison_table import comparison_table
 from pages.components.compare.depth_panel import depth_panel
 from pages.components.compare.pair_card import pair_card
 
-DEPTH, PARTS, SCATTER = "By depth", "By part", "By norm"
+DEPTH, PARTS, SCATTER = "By depth", "By part", "Norm against change"
 TITLES = {
     DEPTH: "Relative change by depth",
     PARTS: "Relative change by part",
