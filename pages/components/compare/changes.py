@@ -18,7 +18,7 @@ from pages.components.compare.depth_panel import depth_panel
 from pages.components.compare.pair_card import pair_card
 from pages.components.link.page_view import one_of, shared
 
-DEPTH, PARTS, SCATTER = "By depth", "By part", "By norm"
+DEPTH, PARTS, SCATTER = "By depth", "By part", "Norm against change"
 TITLES = {
     DEPTH: "Relative change by depth",
     PARTS: "Relative change by part",

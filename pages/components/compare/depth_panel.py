@@ -22,6 +22,9 @@ SIGNS = {
 """What is not a change → how it is drawn, and what the legend says of it."""
 
 
+HINT = "click to filter"
+
+
 def depth_panel(
     chart: DepthChart, key: str, chosen: str | None, choose: Callable[[str | None], None]
 ) -> None:
@@ -61,6 +64,7 @@ def _data(chart: DepthChart) -> dict[str, Any]:
         "low": chart.low,
         "high": chart.high,
         "labelled": chart.labelled,
+        "hint": HINT,
         "signs": [sign for state, sign in SIGNS.items() if state in chart.states],
     }
 

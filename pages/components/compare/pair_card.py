@@ -37,7 +37,7 @@ def pair_card(row: Row, numbers: Numbers | None, identity: str) -> None:
             horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
         ):
             st.markdown(f"**{code(row.key)}**", width="content")
-            st.markdown(f":gray[{_parameters(row)}]", width="content")
+            st.caption(_parameters(row), width="content")
         why_not = "" if comparable(row.a, row.b) else _why_not_comparable(row)
         if why_not:
             st.info(why_not, icon=":material/info:")

@@ -60,7 +60,7 @@ def overview(
             horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
         ):
             st.markdown("**Parameters by module**", width="content")
-            st.markdown(":gray[click to filter]", width="content")
+            st.caption("click to filter", width="content")
         module_tiles(nodes, identity)
         st.html(f"{STYLE}{_dtypes(identity, state_dict)}")
     health_panel(state_dict, identity, table, told=told)

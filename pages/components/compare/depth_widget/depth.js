@@ -177,6 +177,9 @@ class DepthChart {
       legend.append(entry(`key ${look}`, "", line.title))
     })
     for (const [sign, words] of this.data.signs) legend.append(entry("sign", sign, words))
+    const hint = element("span", "hint")
+    hint.textContent = this.data.hint
+    legend.append(hint)
     return legend
   }
 
