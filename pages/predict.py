@@ -23,6 +23,7 @@ from core.predict import (
 )
 from core.server import bundled_images
 from pages.components.frame import danger_notice, empty_state, heading, page_verdict
+from pages.components.link.page_view import one_of, shared
 from pages.components.predict.chosen_image import chosen_image
 from pages.components.predict.image_table import image_table
 from pages.components.predict.image_tray import (
@@ -42,8 +43,8 @@ from pages.components.predict.settings_popover import settings_popover
 from pages.components.slot_model import is_loaded, slot_request
 from pages.components.workspace import workspace
 
-MOST_CLASSES = 20
-"""The most classes that are shown of an image."""
+OFFERED, FIRST_CLASSES = range(1, 21), 5
+"""The numbers of classes that can be shown of an image, and the one at first."""
 
 
 def main() -> None:
@@ -165,10 +166,10 @@ def _notes(results: Results, *, came_with_loupe: bool) -> None:
 def _top_k() -> int:
     return st.selectbox(
         "Top-k classes",
-        range(1, MOST_CLASSES + 1),
-        index=4,
+        OFFERED,
+        index=OFFERED.index(FIRST_CLASSES),
         format_func="Top {}".format,
-        key="k",
+        key=shared("predict-k", FIRST_CLASSES, one_of(OFFERED)),
         persist_state="session",
         label_visibility="collapsed",
         width=104,

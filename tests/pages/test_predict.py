@@ -286,7 +286,7 @@ def test_another_k_shows_more_classes_without_running_the_model_again():
     load(FINAL)
     at = predicted_page(FINAL)
     job = at.session_state["prediction-job"]
-    at.selectbox(key="k").select(8).run()
+    at.selectbox(key="predict-k").select(8).run()
     assert len(chosen(at)[1]["A"]) == 8
     assert at.session_state["prediction-job"] is job
 
@@ -437,7 +437,7 @@ def test_the_csv_is_named_after_its_content():
     load(FINAL)
     at = predicted_page(EARLY, FINAL)
     first = at.get("download_button")[0].proto.url
-    at.selectbox(key="k").select(3).run()
+    at.selectbox(key="predict-k").select(3).run()
     assert at.get("download_button")[0].proto.url != first
 
 

@@ -14,6 +14,7 @@ from core.theme import STATE_MARKS
 from core.wording import count, counted, share_text
 from pages.components.cached import cached
 from pages.components.fit.fitting import Fitting
+from pages.components.link.page_view import one_of, shared
 from pages.components.treegrid.key_search import key_search
 from pages.components.treegrid.table_data import Column, PackedTable, RowGroup, Table, packed
 from pages.components.treegrid.tree_table import tree_table
@@ -81,7 +82,12 @@ def _view(fitted: Fitting, *, loaded: bool) -> str:
         views,
         default=views[0],
         required=True,
-        key=f"fit-view-{'loaded' if loaded else 'fit'}-{len(views):d}",
+        key=shared(
+            "fit-rows",
+            views[0],
+            one_of(views),
+            key=f"fit-view-{'loaded' if loaded else 'fit'}-{len(views):d}",
+        ),
         label_visibility="collapsed",
         width="content",
     )
@@ -96,6 +102,7 @@ def _pills(states: Mapping[str, int], name: str) -> str:
         counts["to decide"] = problems
     counts |= states
     key = f"fit-states-{'-'.join(states)}-{name}"
+    shared("fit-states", "all", one_of(counts), key=key)
     if st.session_state.pop(REVIEW, False) and "to decide" in counts:
         st.session_state[key] = "to decide"
     elif key not in st.session_state:
