@@ -53,14 +53,19 @@ class ShownTable:
         return {group["title"]: group["cells"][at]["text"] for group in self.groups}
 
 
-def shown_table(app: AppTest, at: int = 0) -> ShownTable:
-    """The page's table of this place."""
-    tables = [
-        component.proto
+def sent_tables(app: AppTest) -> list[tuple[bytes, bytes]]:
+    """What the browser is sent of each table of the page: its head, and its rows."""
+    sent = [
+        component.proto.bytes.partition(b"\n")
         for component in app.get("bidi_component")
         if component.proto.component_name.endswith("loupe_treegrid")
     ]
-    return _read(tables[at].bytes.partition(b"\n")[2])
+    return [(head, body) for head, _, body in sent]
+
+
+def shown_table(app: AppTest, at: int = 0) -> ShownTable:
+    """The page's table of this place."""
+    return _read(sent_tables(app)[at][1])
 
 
 def unpacked(table: PackedTable) -> ShownTable:

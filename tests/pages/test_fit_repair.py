@@ -330,4 +330,6 @@ def test_the_open_page_says_what_a_file_is(saved):
     for name, value in bench_to_query(Bench(SlotState(FILE))).items():
         at.query_params[name] = value
     at.run()
-    assert "This is a torchvision resnet18 with 5 classes, saved from DataParallel." in words(at)
+    assert "By its tensors a torchvision resnet18 with 5 classes, saved from DataParallel" in words(
+        at
+    )

@@ -196,10 +196,10 @@ def test_what_would_run_code_is_a_number_with_its_notice(app: AppTest, tmp_path:
 def test_the_images_at_hand_are_those_that_the_first_prediction_takes(app: AppTest) -> None:
     app.query_params["a"] = "sample:early"
     app.run()
-    assert "The sample’s eight images. Add your own." in words(app)
+    assert "These 8 came with Loupe. Add your own." in words(app)
     app.button(key="pictures-open-sample").click().run()
     assert not app.exception
-    assert "The sample’s eight images. Add your own." not in words(app)
+    assert "came with Loupe" not in words(app)
     assert "8 images" in [caption.value for caption in app.caption]
 
 

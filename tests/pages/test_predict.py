@@ -31,7 +31,7 @@ from core.server import (
 )
 from core.wording import share_text
 from pages.components.resources import jobs, model_pool, open_file
-from tests.pages.shown_table import shown_table
+from tests.pages.shown_table import sent_tables, shown_table
 from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
@@ -128,7 +128,7 @@ def choose(at, name):
     """Choose an image, as the browser reports a click on its row."""
     document = shown_table(at).document
     number = document["ids"][document["names"].index(name)]
-    head = json.loads(at.get("bidi_component")[0].proto.bytes.partition(b"\n")[0])
+    head = json.loads(sent_tables(at)[0][0])
     state = at.session_state[f"{head['name']}-choice"]
     state.chosen, state.is_own = number, True
     at.run()
@@ -416,7 +416,7 @@ def test_a_long_run_shows_its_progress_can_be_cancelled_and_run_again():
     busy = threading.Event()
     others = [jobs().start(lambda _: busy.wait(), f"person {n}") for n in range(8)]
     at = predict_page(FINAL)
-    assert not at.get("bidi_component")
+    assert not sent_tables(at)
     bars = [bar.text.replace("\\", "") for bar in at.get("progress")]
     assert "Waiting: 4 jobs before yours" in bars
     next(button for button in at.button if button.label == "Cancel").click().run()
