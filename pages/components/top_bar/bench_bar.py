@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -40,107 +41,7 @@ NEEDS_REPAIR = ":yellow[! needs repair]"
 STEPS = ("Repair", "Load", "Predict")
 
 
-_STYLE = """<style>
-:root {
-  --loupe-ground: light-dark(#FFFFFF, #111416);
-  --loupe-panel: light-dark(#F5F6F4, #191D1F);
-  --loupe-line: light-dark(#E3E6E0, #2A3033);
-  --loupe-text: light-dark(#1B2021, #E7EAE8);
-  --loupe-muted: light-dark(#59636A, #A0A9AE);
-  --loupe-accent: light-dark(#2457C5, #8AB0FA);
-  --loupe-gone: light-dark(#BF2F2C, #F0716D);
-  --loupe-fresh: light-dark(#1C7740, #4CC07D);
-  --loupe-fits: light-dark(#2C9657, #4CC07D);
-}
-[data-testid=stMain] {scrollbar-gutter: stable}
-[data-testid=stCaptionContainer], [data-testid=stCaptionContainer] p,
-[data-testid=stFileUploaderDropzoneInstructions] * {color: var(--loupe-muted); opacity: 1}
-[data-testid=stFileUploaderDropzoneInstructions] * {white-space: normal}
-[data-testid=stButtonGroup] :is([aria-pressed=true], [aria-checked=true]) p {
-  color: var(--loupe-accent)}
-[data-testid=stMainBlockContainer] {padding-left: 1.5rem; padding-right: 1.5rem; max-width: 1440px}
-[data-testid=stLayoutWrapper]:has(> .st-key-bench) {position: sticky; top: 3.75rem; z-index: 99;
-  width: calc(100% + 3rem); max-width: none; margin: -0.75rem -1.5rem 0; padding: 0.5rem 1.5rem;
-  background: var(--loupe-ground);
-  border-bottom: 1px solid var(--loupe-line)}
-.st-key-bench [data-testid=stPopoverButton], .st-key-bench [data-testid=stPageLink-NavLink],
-.st-key-next button {min-height: 2.25rem; border-radius: 8px}
-.st-key-bench p {white-space: nowrap}
-.st-key-bench [class*=st-key-chip] {min-width: 0; flex-shrink: 1}
-.st-key-bench > [data-testid=stLayoutWrapper]:has(> [class*=st-key-chip]) {flex: 0 1 auto;
-  min-width: 0; width: auto}
-.st-key-bench [class*=st-key-chip] :is([data-testid=stLayoutWrapper], .stPopover, button,
-  button > *, button > * > *, [data-testid=stMarkdownContainer]) {min-width: 0; max-width: 100%}
-.st-key-bench [class*=st-key-chip] button > * {margin-right: 0}
-.st-key-bench [class*=st-key-chip] p {font-size: 0.93rem}
-.st-key-bench [class*=st-key-chip] button p {display: flex; align-items: center}
-.st-key-bench [class*=st-key-chip] button p > * {flex: none}
-.st-key-bench [class*=st-key-chip] button p > code {flex: 0 1 auto; min-width: 4rem}
-.st-key-bench [class*=st-key-chip] button p > em {flex: 0 50 auto; min-width: 0}
-.st-key-bench [class*=st-key-chip] button p > :is(code, em) {overflow: hidden;
-  text-overflow: ellipsis; white-space: nowrap}
-.st-key-bench [class*=st-key-chip] [data-testid=stElementContainer],
-.st-key-bench [class*=st-key-chip] [data-testid=stPageLink-NavLink] {margin: 0}
-.st-key-bench [class*=st-key-chip] p > * {margin-right: 0.4rem}
-.st-key-bench [class*=st-key-chip] p > strong {display: inline-block; min-width: 1.5rem;
-  text-align: center; border-radius: 5px; padding: 0.1rem 0}
-.st-key-bench .st-key-chip-A p > strong {color: light-dark(#0B766C, #34C3B3);
-  background: light-dark(#D7EAE8, #143532)}
-.st-key-bench .st-key-chip-B p > strong {color: light-dark(#B83375, #EC7DB2);
-  background: light-dark(#F4DDE9, #3D2031)}
-.st-key-bench [class*=st-key-chip] p code {background: none; padding: 0; color: inherit;
-  font-size: 0.86rem}
-.st-key-bench [class*=st-key-chip] p em {font-family: "JetBrains Mono", ui-monospace, monospace;
-  font-style: normal; font-size: 0.86rem; color: var(--loupe-muted)}
-.st-key-bench [data-testid=stPageLink-NavLink] {border: 1px dashed light-dark(#C8CCC5, #3A4145);
-  background: none}
-.st-key-bench > [data-testid=stLayoutWrapper]:has(> .st-key-bench-end) {flex: 1 0 auto; width: auto}
-.st-key-bench-end {margin-left: auto; flex: 0 0 auto; width: auto; flex-wrap: nowrap}
-.st-key-bench-end p {font-size: 0.9rem}
-[data-testid=stHeaderLogo], [data-testid=stSidebarLogo] {height: 1.6rem}
-:has(> [data-testid=stHeaderLogo])::after {content: "Loupe"; margin-left: 0.5rem;
-  font-weight: 650; font-size: 1.14rem; vertical-align: middle;
-  color: var(--loupe-text)}
-@media (max-width: 1180px) {.st-key-bench [class*=st-key-chip] p em,
-  .st-key-bench-end > [data-testid=stElementContainer]:has([data-testid=stMarkdown])
-  {display: none}}
-@media (max-width: 900px) {
-  .st-key-bench [class*=st-key-chip] p > .stMarkdownColoredText:not(:last-child) {display: none}
-  .st-key-bench > [data-testid=stLayoutWrapper]:has(> [class*=st-key-chip]) {flex: 1 1 0}
-  .st-key-bench > [data-testid=stLayoutWrapper]:has(> .st-key-bench-end) {flex: none}
-  .st-key-bench [class*=st-key-chip], .st-key-bench [class*=st-key-chip] > *,
-  .st-key-bench [class*=st-key-chip] .stPopover, .st-key-bench [class*=st-key-chip] button,
-  .st-key-bench [class*=st-key-chip] [data-testid=stPageLink],
-  .st-key-bench [class*=st-key-chip] [data-testid=stPageLink-NavLink] {width: 100%; min-width: 0}
-  .st-key-bench [class*=st-key-chip] button {justify-content: flex-start; padding: 0.25rem 0.5rem;
-    min-height: 3.25rem}
-  .st-key-bench [class*=st-key-chip] [data-testid=stPageLink-NavLink] {min-height: 3.25rem}
-  .st-key-bench [class*=st-key-chip] button p {display: grid; grid-template-columns: auto 1fr;
-    text-align: left; line-height: 1.3}
-  .st-key-bench [class*=st-key-chip] button p > .stMarkdownColoredText {white-space: normal;
-    line-height: 1.15}
-  .st-key-bench [class*=st-key-chip] button p > strong {grid-row: span 2; align-self: center;
-    padding: 0.35rem 0}
-}
-@media (max-width: 640px) {
-  [data-testid=stMainBlockContainer] {padding-left: 1rem; padding-right: 1rem;
-    padding-bottom: 6rem}
-  [data-testid=stLayoutWrapper]:has(> .st-key-bench) {width: calc(100% + 2rem);
-    margin: -0.75rem -1rem 0; padding: 0.5rem 1rem}
-  .st-key-bench > [data-testid=stLayoutWrapper]:has(> .st-key-bench-end) {flex: 0 0 0; width: 0;
-    min-width: 0; margin: 0 0 0 -0.5rem}
-  .st-key-next {position: fixed !important; left: 0; bottom: 0; width: 100vw !important;
-    padding: 0.6rem 1rem; z-index: 100; background: var(--loupe-ground);
-    border-top: 1px solid var(--loupe-line)}
-  .st-key-next button {width: 100%; min-height: 3rem}
-  .st-key-bench-end .st-key-copy-link {position: fixed !important; left: 1rem; bottom: 0.6rem;
-    z-index: 101}
-  .st-key-bench-end:has(.st-key-copy-link) .st-key-next {padding-left: 4.75rem}
-}
-</style>"""
-"""The colours that all pages' own HTML takes, by their names, and the bar. It stays below the
-navigation. On a narrow screen a chip has two lines, the name and the state, and the main button is
-at the bottom."""
+_STYLE = f"<style>{(Path(__file__).parent / 'bench_bar.css').read_text('utf-8')}</style>"
 
 
 def bench_bar(page: str) -> None:
