@@ -14,6 +14,7 @@ from torchvision.models import ResNet18_Weights, resnet18
 
 from core.fixes import Recipe, Step, StripPrefix
 from core.server import Bench, SlotState, bench_to_query
+from core.wording import share_text
 from tests.browser.driver import Server, go, settled
 from tests.browser.key_table import key_table, row_of
 
@@ -95,17 +96,19 @@ def test_from_an_upload_to_the_probabilities_that_plain_torch_computes(
     press_next(page, "Predict")
     shown = BytesIO()
     picture().save(shown, "PNG")
-    page.get_by_test_id("stFileUploader").first.locator("input").set_input_files(
+    page.get_by_role("button", name="Add images").click()
+    page.get_by_test_id("stPopoverBody").locator("input[type=file]").set_input_files(
         {"name": "picture.png", "mimeType": "image/png", "buffer": shown.getvalue()}
     )
-    chart = page.get_by_test_id("stPlotlyChart").first
-    expect(chart.locator(".annotation-text").first).to_be_visible()
-    words = chart.locator(".annotation-text").all_text_contents()
+    expect(page.locator(".chosen figcaption code")).to_have_text("picture.png")
+    bars = page.locator(".chosen li")
+    labels = bars.locator("span:first-child").all_text_contents()
+    shares = bars.locator("span:last-child").all_text_contents()
     with torch.inference_mode():
         inputs = ResNet18_Weights.DEFAULT.transforms()(picture()).unsqueeze(0)
         probabilities, classes = model(inputs).softmax(1)[0].topk(5)
-    assert words[::2] == [CLASSES[i] for i in classes]
-    assert words[1::2] == [f"{100 * p:.2f}\u202f%" for p in probabilities.tolist()]
+    assert labels == [CLASSES[i] for i in classes]
+    assert shares == [share_text(p) for p in probabilities.tolist()]
 
 
 def test_a_click_counts_while_the_run_before_it_still_ends(
