@@ -42,8 +42,8 @@ MAX_ALIKE = 2
 MAX_WORDS = 60
 """The most characters of a step that is written out."""
 
-_FIRST_SENTENCE = re.compile(r"((?:`[^`]*`|[^`])+?)\.\s+(.+)")
-"""A first sentence without its full stop, and what follows; keys in backticks may have both."""
+_FIRST_CLAUSE = re.compile(r"((?:`[^`]*`|[^`])+?)([.;:])\s+(.+)")
+"""A first clause, the mark at its end, and what follows; keys in backticks may have all three."""
 
 
 def architecture_words(architecture: Architecture) -> str:
@@ -69,14 +69,17 @@ def headline(identified: Identification) -> Headline:
     """An identification as a title and a line below it.
 
     A sure architecture's line says what it takes to load; otherwise the sentence is parted at the
-    end of its first sentence.
+    end of its first clause.
     """
     sure = identified.sure
     if sure is None:
         # "This is" would be more than is known where the file proves no architecture.
         words = identified.sentence.replace("This is a ", "By its tensors a ", 1)
-        first = _FIRST_SENTENCE.match(words)
-        return Headline(first[1], first[2]) if first else Headline(words.removesuffix("."))
+        first = _FIRST_CLAUSE.match(words)
+        if not first:
+            return Headline(words.removesuffix("."))
+        rest = first[3] if first[2] == "." else first[3][0].upper() + first[3][1:]
+        return Headline(first[1], rest)
     title = architecture_words(sure.architecture) + (f", saved {sure.saved}" if sure.saved else "")
     if not sure.recipe.steps:
         return Headline(title, "It loads as it is")

@@ -18,9 +18,8 @@ MOST_CANDIDATES = 6
 def candidates_panel(slot: str, identified: Identification) -> None:
     """Draw the candidates, the best one first, each with the share of its keys that match."""
     best, *others = identified.candidates
-    title = "Which of these it is, is not sure" if best.fits else "The nearest architectures"
-    remark, body = panel(f"candidates-{slot}", title)
-    remark.markdown(":yellow[! **several candidates**]" if best.fits else ":yellow[! **no fit**]")
+    title, mark = ("Which one is it?", "to choose") if best.fits else ("Architectures", "nearest")
+    _, body = panel(f"candidates-{slot}", title, mark)
     alike = [
         PanelLine("?", STATE_MARKS["changed"].colour, other.title, relation_words(relation))
         for other, relation in zip(best.also, best.relations, strict=True)

@@ -45,5 +45,12 @@ def test_a_file_that_fits_nothing_says_so_whatever_its_keys_are(
 ) -> None:
     saved = {key: nn.Linear(7, 2).weight.detach()}
     found = headline(told(lookup, tmp_path / "a.pth", saved))
-    assert found.title.startswith("No architecture that Loupe knows fits")
-    assert found.evidence == ""
+    assert found.title == "No architecture that Loupe knows fits"
+    assert found.evidence == "By its layers this is a model of 1 linear layer."
+
+
+def test_what_the_nearest_lacks_is_told_below_it(lookup: Lookup, tmp_path: Path) -> None:
+    saved = {key: each for key, each in resnet18().state_dict().items() if "layer4.1" not in key}
+    found = headline(told(lookup, tmp_path / "a.pth", saved))
+    assert found.title == "The nearest is a torchvision resnet18"
+    assert "are missing" in found.evidence
