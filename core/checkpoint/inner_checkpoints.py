@@ -5,7 +5,7 @@ Each tensor in them is in a state_dict of the whole checkpoint, whose path says 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,15 +44,17 @@ class InnerCheckpoints:
 
 
 def open_inner(
-    files: Iterable[FileInBytes], taken: Mapping[str, StateDict], scratch: Path | None
+    files: Iterable[FileInBytes], taken: Iterable[str], scratch: Path | None
 ) -> InnerCheckpoints:
     """Open the files in byte strings, and those in the byte strings of these, within the bounds
     above and what is left of the budget of work. One that does not open is told, and no error.
 
-    `taken` has the paths of other state_dicts. What is compressed is unpacked as in
-    `open_checkpoint`.
+    `taken` has the paths of the other choices, which keep them: a path like one of these gets a
+    number. What is compressed is unpacked as in `open_checkpoint`.
     """
-    result, names = InnerCheckpoints(), Names(taken)
+    result, names = InnerCheckpoints(), Names()
+    for other in taken:
+        names.name(other)
     unpacking = Unpacking(scratch, MAX_UNPACKED)
     rest = [(1, file.path, file) for file in files]
     opened = 0

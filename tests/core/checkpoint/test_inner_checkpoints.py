@@ -116,3 +116,36 @@ def test_inspect_opens_them_by_their_path(tmp_path: Path) -> None:
     text = loupe("inspect", tmp_path / "a.pth", "--state-dict", "blob.bytes").stdout
 
     assert "300" in text
+
+
+def test_the_files_own_state_dict_keeps_its_path(tmp_path: Path) -> None:
+    own = {"w": torch.arange(300.0) + 9, "b": torch.zeros(3)}
+    checkpoint = opened(tmp_path, {"a": INNER["zip"], "a.bytes": own})
+
+    assert [*checkpoint.state_dicts] == ["a.bytes", "a.bytes (2)"]
+    assert_same_tensors(checkpoint, own, "a.bytes")
+    assert_same_tensors(checkpoint, WEIGHTS, "a.bytes (2)")
+    assert any(note.endswith("its tensors are in a.bytes (2).") for note in checkpoint.notes)
+
+
+def test_a_network_in_parts_keeps_its_path(tmp_path: Path) -> None:
+    parts = {"encoder": {"w": torch.ones(2)}, "decoder": {"w": torch.zeros(2)}}
+    checkpoint = opened(tmp_path, {"a": INNER["zip"], "a.bytes": parts})
+
+    assert [*checkpoint.joined] == ["a.bytes"]
+    assert_same_tensors(checkpoint, WEIGHTS, "a.bytes (2)")
+    assert len(checkpoint.state_dict("a.bytes")) == 2
+
+
+def test_each_of_two_at_one_path_is_compared_and_fixed(tmp_path: Path) -> None:
+    for name, more in (("one.pth", 1), ("two.pth", 2)):
+        own = {"w": torch.arange(300.0) + more, "b": torch.ones(3)}
+        torch.save({"a": INNER["zip"], "a.bytes": own}, tmp_path / name)
+    one, two = tmp_path / "one.pth", tmp_path / "two.pth"
+
+    assert loupe("compare", one, two, "--state-dict", "a.bytes").returncode == 1
+    assert loupe("compare", one, two, "--state-dict", "a.bytes (2)").returncode == 0
+    for path, first in (("a.bytes", 2.0), ("a.bytes (2)", 0.0)):
+        done = loupe("fix", two, tmp_path / "out.pth", "--force", "--state-dict", path)
+        assert done.returncode == 0, done.stderr
+        assert torch.load(tmp_path / "out.pth")["w"][0] == first
