@@ -238,7 +238,7 @@ def _checkpoint(
     others = Unlisted()
     if contents.may_have_unlisted or not state_dicts:
         others = unlisted(contents.tree)
-    inner = open_inner(others.files, _choices(state_dicts, joined), scratch)
+    inner = open_inner(others, _choices(state_dicts, joined), scratch)
     if not state_dicts and not inner.state_dicts:
         if repeats_endlessly(contents.tree):
             raise diagnose.repeated_parts()
