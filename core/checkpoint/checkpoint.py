@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -52,6 +52,7 @@ class Checkpoint:
     - `tree` is the whole object tree as inert data.
     - `state_dicts` has those found in the tree, by their path (`""` where the tree itself is one),
       in file order, and behind them those of the checkpoints in its byte strings, at least one.
+    - `in_bytes` are the paths of those in its byte strings.
     - `joined` has the networks that the file has in several of these, by the path of the dict
       around them.
     - `choices` are both together, by path: all that a person may choose. `best` is the path of the
@@ -77,6 +78,7 @@ class Checkpoint:
     torch_version: str | None
     notes: tuple[str, ...] = ()
     files: int = 1
+    in_bytes: Set[str] = frozenset()
     joined: Mapping[str, JoinedParts] = field(default_factory=dict)
     arrays: Callable[[], Iterable[NumpyArray]] = field(default=tuple, repr=False, compare=False)
     records: Callable[[], Iterable[Record]] = field(default=tuple, repr=False, compare=False)
@@ -236,7 +238,7 @@ def _checkpoint(
     others = Unlisted()
     if contents.may_have_unlisted or not state_dicts:
         others = unlisted(contents.tree)
-    inner = open_inner(others.files, state_dicts, scratch)
+    inner = open_inner(others, _choices(state_dicts, joined), scratch)
     if not state_dicts and not inner.state_dicts:
         if repeats_endlessly(contents.tree):
             raise diagnose.repeated_parts()
@@ -265,6 +267,7 @@ def _checkpoint(
             *others.on_keys,
             *inner.notes,
         ),
+        in_bytes=inner.state_dicts.keys(),
         joined=joined,
         arrays=partial(numpy_arrays, contents.tree, weights, contents.entry) if arrays else tuple,
         records=partial(_all_records, contents.records, state_dicts, inner.state_dicts),

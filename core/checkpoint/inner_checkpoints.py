@@ -5,21 +5,20 @@ Each tensor in them is in a state_dict of the whole checkpoint, whose path says 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.checkpoint.containers.file_set import FileSet
 from core.checkpoint.containers.packed import Unpacking
-from core.checkpoint.containers.sources import InMemory
-from core.checkpoint.entries import Source, StateDict
-from core.checkpoint.pickles.inert import LongBytes
+from core.checkpoint.entries import StateDict
 from core.checkpoint.pickles.key_names import Names
 from core.checkpoint.readers.formats import FORMATS, look_into
 from core.checkpoint.tree.discover import find_state_dicts
-from core.checkpoint.unlisted import FileInBytes, unlisted
+from core.checkpoint.unlisted import FileInBytes, Unlisted, unlisted
 from core.errors import CheckpointError, SourceError
-from core.wording import listed
+from core.wording import are, counted, listed
 
 MAX_DEPTH = 3
 """Checkpoints in the bytes of each other that are opened."""
@@ -29,6 +28,9 @@ MAX_OPENED = 8
 
 MAX_UNPACKED = 256 << 20
 """Bytes that the compressed ones of a file may unpack to, together."""
+
+MAX_TOLD = 16
+"""Byte strings that are told one by one where they are beyond these bounds."""
 
 IN_BYTES = "bytes"
 """The name in a path that stands for the checkpoint in the bytes before it."""
@@ -43,39 +45,44 @@ class InnerCheckpoints:
     notes: list[str] = field(default_factory=list)
 
 
-def open_inner(
-    files: Iterable[FileInBytes], taken: Mapping[str, StateDict], scratch: Path | None
-) -> InnerCheckpoints:
+def open_inner(found: Unlisted, taken: Iterable[str], scratch: Path | None) -> InnerCheckpoints:
     """Open the files in byte strings, and those in the byte strings of these, within the bounds
     above and what is left of the budget of work. One that does not open is told, and no error.
 
-    `taken` has the paths of other state_dicts. What is compressed is unpacked as in
-    `open_checkpoint`.
+    `taken` has the paths of the other choices, which keep them: a path like one of these gets a
+    number. What is compressed is unpacked as in `open_checkpoint`.
     """
-    result, names = InnerCheckpoints(), Names(taken)
+    result, names = InnerCheckpoints(), Names()
+    for other in taken:
+        names.name(other)
     unpacking = Unpacking(scratch, MAX_UNPACKED)
-    rest = [(1, file.path, file) for file in files]
-    opened = 0
+    rest = deque((1, file) for file in found.files)
+    unopened: list[FileInBytes] = []
+    opened, more = 0, found.more
     while rest:
-        depth, path, file = rest.pop(0)
-        above = f"{path}.{IN_BYTES}" if path else IN_BYTES
+        depth, file = rest.popleft()
         if depth > MAX_DEPTH or opened == MAX_OPENED:
-            _tell(result, file)
+            unopened.append(file)
             continue
         opened += 1
+        above = f"{file.path}.{IN_BYTES}" if file.path else IN_BYTES
         try:
-            contents = look_into(_source(file), "The bytes", unpacking)
+            contents = look_into(file.source, "The bytes", unpacking)
             if isinstance(contents, FileSet):
                 _tell(result, file)
                 continue
             inner = find_state_dicts(contents.tree, contents.entry)
-            within = unlisted(contents.tree).files if contents.may_have_unlisted else ()
+            within = unlisted(contents.tree) if contents.may_have_unlisted else Unlisted()
         except (CheckpointError, SourceError):
             _tell(result, file)
             continue
-        rest += [(depth + 1, f"{above}.{each.path}".rstrip("."), each) for each in within]
+        for each in within.files:
+            path = f"{above}.{each.path}" if each.path else above
+            rest.append((depth + 1, each._replace(path=path)))
+        more += within.more
         if not inner:
-            _tell(result, file)
+            if not within.files:
+                _tell(result, file)
             continue
         paths = []
         for own, state_dict in inner.items():
@@ -87,18 +94,25 @@ def open_inner(
                 state_dict.classes,
                 state_dict.kinds,
             )
-        place = f"under `{path}`" if path else "in it"
         result.notes.append(
-            f"The {file.nbytes} of bytes {place} are a checkpoint of their own "
+            f"The {file.nbytes} of bytes {file.place} are a checkpoint of their own "
             f"({FORMATS[contents.format]}): its tensors are in {listed(paths)}."
+        )
+    result.notes += [file.note for file in unopened[:MAX_TOLD]]
+    more += len(unopened[MAX_TOLD:])
+    if more:
+        result.notes.append(
+            f"{counted(more, 'more byte string')} with such a beginning {are(more)} not opened: "
+            f"Loupe opens {MAX_OPENED} of a file."
         )
     return result
 
 
-def _source(file: FileInBytes) -> Source:
-    return file.value.source if isinstance(file.value, LongBytes) else InMemory(file.value)
-
-
 def _tell(result: InnerCheckpoints, file: FileInBytes) -> None:
-    if file.kind:
-        result.notes.append(file.note)
+    """Tell a file that does not open, if what is in it begins like weights."""
+    try:
+        told = file.looked_into()
+    except SourceError:
+        told = file
+    if told is not None:
+        result.notes.append(told.note)

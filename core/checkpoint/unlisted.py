@@ -6,11 +6,14 @@ that are only keys of a dict, as the parameters of an optimizer's state.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from core.checkpoint.containers.packed import compression_of
+from core.checkpoint.containers.packed import Compression, beginning, compression_of
+from core.checkpoint.containers.sources import InMemory
 from core.checkpoint.containers.zip_container import LOCAL_MAGIC
+from core.checkpoint.entries import Source
 from core.checkpoint.pickles.first_uses import Step, path_of
 from core.checkpoint.pickles.inert import (
     CONTAINER_TYPES,
@@ -20,12 +23,13 @@ from core.checkpoint.pickles.inert import (
     each_once,
     inside,
 )
+from core.checkpoint.readers.safetensors_reader import MAX_HEADER
 from core.checkpoint.readers.torch_legacy import is_legacy
 from core.checkpoint.tree.discover import TENSORS
 from core.wording import size, tensors
 
-MOST_NAMED = 8
-"""The most byte strings that are told."""
+MAX_FILES = 1_000
+"""Byte strings that are returned; those beyond are counted."""
 
 MAX_CONTAINERS = 20_000
 """Dicts, lists and objects that are searched; what is beyond these is not told."""
@@ -35,13 +39,23 @@ HEAD = 32
 
 
 class FileInBytes(NamedTuple):
-    """A byte string that begins as a file does: where it is, in words and as a path (empty for the
-    tree itself), and what kind of file of weights begins so; empty for one that is compressed."""
+    """A byte string that begins as a file does: its path (empty for the tree itself), and what kind
+    of file of weights begins so, or by what it is compressed."""
 
-    place: str
     path: str
     value: bytes | LongBytes
     kind: str
+    compression: Compression | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it is, in words."""
+        return f"under `{self.path}`" if self.path else "in it"
+
+    @property
+    def source(self) -> Source:
+        """Its bytes."""
+        return self.value.source if isinstance(self.value, LongBytes) else InMemory(self.value)
 
     @property
     def nbytes(self) -> str:
@@ -50,36 +64,50 @@ class FileInBytes(NamedTuple):
 
     @property
     def note(self) -> str:
-        """The sentence on one that does not open."""
+        """The sentence on one that was not opened."""
         return (
             f"The {self.nbytes} of bytes {self.place} begin like {self.kind}: write them to a file "
             "of their own, and open that."
         )
 
+    def looked_into(self) -> FileInBytes | None:
+        """The same with the kind of what is compressed in it; None if that is no file of weights,
+        such as a packed log. Raises SourceError."""
+        if self.compression is None:
+            return self
+        head = beginning(self.source, self.compression, HEAD)
+        if not head:  # one that is cut off may have been a checkpoint
+            return None if head is None else self
+        kind, _ = _kind(head, MAX_HEADER)
+        packed = f"{kind}, packed by {self.compression.name}"
+        return self._replace(kind=packed) if kind else None
+
 
 class Unlisted(NamedTuple):
-    """Sentences on the tensors that are only keys, and the files in byte strings, the first few."""
+    """Sentences on the tensors that are only keys, and the files in byte strings: the first ones,
+    and the number of further ones."""
 
     on_keys: tuple[str, ...] = ()
     files: tuple[FileInBytes, ...] = ()
+    more: int = 0
 
 
 def unlisted(tree: Tree) -> Unlisted:
     """The weights in a tree that are in none of its state_dicts."""
     files: list[FileInBytes] = []
     keys: dict[int, Tree] = {}
+    more = 0
     for step, value in _candidates(tree):
         if isinstance(value, UnusualKey):
             inside_key = value.value if isinstance(value.value, tuple) else (value.value,)
             keys.update((id(item), item) for item in inside_key if isinstance(item, TENSORS))
-        elif len(files) < MOST_NAMED:
-            head = _head(value)
-            kind = _kind(head, _length(value))
-            if kind or compression_of(head) is not None:
-                path = path_of(step)
-                place = "in it" if step is None else f"under `{path}`"
-                files.append(FileInBytes(place, path, value, kind))
-    return Unlisted(tuple(_on_keys(tree, keys)), tuple(files))
+            continue
+        kind, compression = _kind(_head(value), _length(value) - 8)
+        if kind and len(files) < MAX_FILES:
+            files.append(FileInBytes(path_of(step), value, kind, compression))
+        elif kind:
+            more += 1
+    return Unlisted(tuple(_on_keys(tree, keys)), tuple(files), more)
 
 
 def _on_keys(tree: Tree, keys: dict[int, Tree]) -> Iterator[str]:
@@ -124,13 +152,20 @@ def _length(value: bytes | LongBytes) -> int:
     return len(value) if isinstance(value, bytes) else value.source.size
 
 
-def _kind(head: bytes, nbytes: int) -> str:
-    """What file begins so; empty if no format of weights does."""
+def _kind(head: bytes, most: int) -> tuple[str, Compression | None]:
+    """What file begins so, and its compression; empty if neither weights nor packed files do.
+
+    `most` is the most bytes of a safetensors' header.
+    """
     if head.startswith(LOCAL_MAGIC):
-        return "a zip archive, which torch.save writes"
+        return "a zip archive, which torch.save writes", None
     if is_legacy(head):
-        return "a file of torch.save before torch 1.6"
-    header = int.from_bytes(head[:8], "little")
-    if head[8:10] == b'{"' and 2 <= header <= nbytes - 8:
-        return "a safetensors file"
-    return ""
+        return "a file of torch.save before torch 1.6", None
+    if _OBJECT.match(head, 8) and 2 <= int.from_bytes(head[:8], "little") <= most:
+        return "a safetensors file", None
+    compression = compression_of(head)
+    return (f"a file packed by {compression.name}", compression) if compression else ("", None)
+
+
+_OBJECT = re.compile(rb'\{[ \t\r\n]*("|\Z)')
+"""The start of a JSON object with a name in it, as far as it is looked at."""

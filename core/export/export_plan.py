@@ -19,8 +19,9 @@ def plan_export(
 ) -> tuple[PthPlan | SafetensorsPlan, KeptData]:
     """The plan of a file, and what it contains besides the weights.
 
-    Raises StoreError if there is no tensor, or the format cannot store one, and ValueError if
-    `keep` needs a checkpoint and there is none.
+    Raises StoreError if there is no tensor, the format cannot store one, or the rest of the file
+    cannot be kept with the state_dict, and ValueError if `keep` needs a checkpoint and there is
+    none.
     """
     if not state_dict:
         raise StoreError(
@@ -29,6 +30,12 @@ def plan_export(
         )
     if keep != "weights" and checkpoint is None:
         raise ValueError(f"keep={keep!r} needs the checkpoint that the state_dict is from")
+    if keep != "weights" and checkpoint is not None and state_dict.path in checkpoint.in_bytes:
+        raise StoreError(
+            f"{state_dict.path} is a checkpoint in the bytes of the file, which stay as they are: "
+            "what is around it cannot be kept with it.",
+            "Keep the weights alone (--keep weights on the command line).",
+        )
     if format == "safetensors":
         texts: dict[str, str] = {}
         kept = weights_alone(state_dict)
@@ -73,7 +80,7 @@ class ExportSizes:
 
     A choice that the format does not allow is in `refused`, with a sentence that says why.
     `others` are the bytes in the source of tensors that the weights do not need, by the role of
-    their state_dict.
+    their state_dict; without those in byte strings, which are plain data to an export.
     """
 
     source: int
@@ -130,6 +137,8 @@ def _others(state_dict: StateDict, checkpoint: Checkpoint) -> dict[str, int]:
     seen = {record.place for entry in state_dict.values() for record in entry.records}
     by_role: dict[str, int] = {}
     for path, other in checkpoint.state_dicts.items():
+        if path in checkpoint.in_bytes:
+            continue
         role = checkpoint.roles[path]
         for entry in other.values():
             for record in entry.records:

@@ -140,6 +140,15 @@ def compression_of(head: bytes) -> Compression | None:
     )
 
 
+def beginning(source: Source, compression: Compression, nbytes: int) -> bytes | None:
+    """The first so many unpacked bytes, or fewer where the file is cut off; None where it is not
+    compressed so. Raises SourceError."""
+    try:
+        return compression.make().decompress(source.read(0, PIECE), nbytes)
+    except compression.mistakes:
+        return None
+
+
 def unpacked(source: Source, compression: Compression, unpacking: Unpacking) -> Source:
     """A compressed file's contents as a source, which is unpacked at the first read."""
     return _Unpacked(source, compression, unpacking)

@@ -64,7 +64,7 @@ class HiddenPickles:
                 is_pickle = isinstance(value, bytes) and begins_like_pickle(value)
                 self._note(
                     f"A byte string in {record} {'is itself' if is_pickle else 'contains'} a "
-                    "pickle. Loupe did not load it, and lists the globals that it names."
+                    "pickle. Loupe did not run it, and lists the globals that it names."
                 )
         if number >= MAX_INNER or place in self._search.unread:
             self._note(

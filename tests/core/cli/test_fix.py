@@ -1,5 +1,6 @@
 """`loupe fix IN OUT`: a recipe from a file, the repaired weights in a new one."""
 
+import io
 import json
 import os
 import subprocess
@@ -486,3 +487,21 @@ def test_many_values_that_are_left_out_are_one_line_for_each_part(
         f"changed: cfg: {values:,} values, such as cfg.k0: a numpy array of 1, kept as a list",
         one if values == 30 else "changed: one: 1 value, kept as a list",
     ]
+
+
+@pytest.mark.parametrize("keep", ["metadata", "all"])
+def test_a_checkpoint_in_bytes_that_is_chosen_keeps_nothing_around_it(
+    tmp_path: Path, keep: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = io.BytesIO()
+    torch.save({"w": torch.ones(2)}, policy)
+    saved = {"state_dict": {"w": torch.zeros(2)}, "epoch": 3, "policy": policy.getvalue()}
+    torch.save(saved, tmp_path / "in.pth")
+    command = ["fix", str(tmp_path / "in.pth"), str(tmp_path / "out.pth"), "--keep", keep]
+
+    assert main([*command, "--state-dict", "policy.bytes"]) == 2
+    assert "Keep the weights alone (--keep weights" in capsys.readouterr().err
+    assert not (tmp_path / "out.pth").exists()
+    assert main(command) == 0
+    loaded = torch.load(tmp_path / "out.pth", weights_only=True)
+    assert loaded["policy"] == saved["policy"]

@@ -1,6 +1,8 @@
 """What an export keeps beside the weights: nothing, the plain data, or all that the file holds."""
 
 import argparse
+import gzip
+import io
 import json
 from collections import OrderedDict
 from dataclasses import replace
@@ -16,7 +18,7 @@ from torchvision.models import squeezenet1_1
 
 from core.checkpoint import open_checkpoint
 from core.errors import StoreError
-from core.export import KEEPS, Export, Keep, export_sizes, export_state_dict
+from core.export import KEEPS, Export, Keep, dropped_parts, export_sizes, export_state_dict
 from core.fixes import CastDtype, Recipe, Step, StripPrefix
 from core.recipe import apply_recipe
 from core.wording import size
@@ -354,3 +356,56 @@ def test_the_sentence_says_what_is_stripped_and_what_is_saved(
     assert "Strips" not in sizes.sentence("all")
     once_more = replace(sizes, source=sizes.choices["all"].nbytes + 1)
     assert once_more.sentence("all") == f"{size(once_more.source)}, as before."
+
+
+def in_bytes(weights: dict[str, torch.Tensor]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(weights, buffer)
+    return buffer.getvalue()
+
+
+POLICY = in_bytes({"w": torch.arange(6.0)})
+
+
+@pytest.mark.parametrize("policy", [POLICY, gzip.compress(POLICY)], ids=["plain", "gzip"])
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "stream"])
+@pytest.mark.parametrize("keep", ["metadata", "all"])
+def test_a_checkpoint_in_bytes_is_kept_byte_for_byte(
+    tmp_path: Path, keep: Keep, zipped: bool, policy: bytes
+) -> None:
+    saved = {"state_dict": {"module.w": torch.ones(6)}, "epoch": 3, "policy": policy}
+    torch.save(saved, tmp_path / "in.pth", _use_new_zipfile_serialization=zipped)
+
+    done = exported(tmp_path / "in.pth", tmp_path / "out.pth", keep)
+
+    loaded = torch.load(tmp_path / "out.pth", weights_only=True)
+    assert same(dict(loaded.pop("state_dict")), {"w": torch.ones(6)})
+    assert loaded == {"epoch": 3, "policy": policy}
+    assert done.left_out == ()
+    checkpoint = open_checkpoint(tmp_path / "in.pth")
+    assert dropped_parts(checkpoint, "state_dict", keep) == []
+    sizes = export_sizes(checkpoint.state_dict(), "pth", checkpoint)
+    assert "Strips" not in sizes.sentence(keep)
+
+
+@pytest.mark.parametrize("keep", ["metadata", "all"])
+@pytest.mark.parametrize("format", ["pth", "safetensors"])
+@pytest.mark.parametrize("more", [{}, {"state_dict": {"w": torch.ones(6)}}], ids=["alone", "more"])
+def test_what_is_around_a_checkpoint_in_bytes_is_not_kept_with_it(
+    tmp_path: Path, more: dict[str, Any], format: Any, keep: Keep
+) -> None:
+    torch.save({**more, "epoch": 3, "policy": POLICY}, tmp_path / "in.pth")
+    checkpoint = open_checkpoint(tmp_path / "in.pth")
+    policy = checkpoint.state_dict("policy.bytes")
+
+    with pytest.raises(StoreError, match=r"^policy\.bytes is a checkpoint in the bytes") as refused:
+        export_state_dict(policy, tmp_path / "out", format, keep=keep, checkpoint=checkpoint)
+    assert "--keep weights" in refused.value.remedy
+    assert keep in export_sizes(policy, format, checkpoint).refused
+
+
+def test_a_checkpoint_in_the_bytes_of_a_trainings_state_is_named_as_dropped(tmp_path: Path) -> None:
+    saved = {"state_dict": {"w": torch.ones(6)}, "optimizer": {"blob": POLICY}}
+    torch.save(saved, tmp_path / "in.pth")
+    dropped = dropped_parts(open_checkpoint(tmp_path / "in.pth"), "state_dict", "metadata")
+    assert dropped == ["optimizer.blob.bytes (1 tensor)"]

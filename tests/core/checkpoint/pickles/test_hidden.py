@@ -96,7 +96,7 @@ def test_a_call_that_hides_in_bytes_is_told_first(
     checkpoint = open_checkpoint(tmp_path / "m.pt")
     told = f"m.pt hides {os.name}.system where torch.load does not look: Loupe did not run it."
     assert danger_sentence(checkpoint) == told
-    assert any("pickle. Loupe did not load it" in note for note in checkpoint.notes)
+    assert any("pickle. Loupe did not run it" in note for note in checkpoint.notes)
 
 
 @pytest.mark.parametrize("kind", HIDES)
