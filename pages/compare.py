@@ -161,8 +161,7 @@ def _beside(
 
 def _slot_is_empty(slot: str) -> None:
     empty_state(
-        f"Open a checkpoint in {slot} to compare the two files tensor by tensor. The sample pair "
-        "is an example. It replaces the file that is open now.",
+        f"Open a checkpoint in {slot} to compare the two files tensor by tensor.",
     )
 
 

@@ -56,13 +56,15 @@ class SlotStage:
     """The stage of a slot.
 
     `needs_repair` says that the recipe of its sure architecture has steps, `keys` how many keys do
-    not match, and `classifies` that its model is one whose classes Predict can show.
+    not match, `partial` that the model may be loaded without them, and `classifies` that it is one
+    whose classes Predict can show.
     """
 
     stage: Stage
     needs_repair: bool = False
     keys: int = 0
     classifies: bool = True
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +91,14 @@ def slot_stage(
     chosen: str | None,
     resident: bool,
     classifies: bool,
+    strict: bool = True,
 ) -> SlotStage:
     """The stage of a slot whose file is open.
 
     `identified` is None while the index is built, `fit` without a chosen architecture. `recipe` is
     the slot's own, `chosen` the key of its architecture, and `resident` says that the model that
-    the slot asks for is loaded. `classifies` is that of the chosen or the sure architecture.
+    the slot asks for is loaded. `classifies` is that of the chosen or the sure architecture, and
+    `strict` says that every key must match.
     """
     if resident:
         return SlotStage(Stage.LOADED, classifies=classifies)
@@ -103,7 +107,9 @@ def slot_stage(
         if fit.fits:
             return SlotStage(Stage.FITS, classifies=classifies)
         if sure is None or recipe.steps or sure.architecture.key != chosen:
-            return SlotStage(Stage.NEAR, keys=keys_to_decide(fit.match, fit.doubts))
+            keys = keys_to_decide(fit.match, fit.doubts)
+            partial = not strict and not fit.match.mismatched
+            return SlotStage(Stage.NEAR, keys=keys, classifies=classifies, partial=partial)
     if identified is None:
         return SlotStage(Stage.IDENTIFYING)
     if sure is not None:
@@ -163,6 +169,8 @@ def _for_slots(page: str, stages: Mapping[str, SlotStage]) -> NextStep:
         return NextStep("Predict", Action.PREDICT, loaded)
     if several := those(Stage.SEVERAL, Stage.UNKNOWN):
         return NextStep("Choose an architecture", Action.CHOOSE, several[:1])
+    if in_part := tuple(slot for slot in stages if stages[slot].partial):
+        return NextStep("Load in part", Action.LOAD, in_part[:1])
     if near := those(Stage.NEAR):
         keys = counted(stages[near[0]].keys, "key")
         return NextStep(f"Review {keys}", Action.REVIEW, near[:1])

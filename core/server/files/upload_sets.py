@@ -48,10 +48,13 @@ def set_refusal(names: Iterable[str]) -> StoreError | None:
             "are taken at once.",
             "Put them into a server folder instead, or ask the server's owner.",
         )
+    longest = max(file_names, key=len, default="")
+    if len(longest) > MAX_NAME:
+        return long_name(longest)
     refused = [name for name in file_names if not _is_name(name)]
     if refused:
         return StoreError(
-            f"{printable(refused[0][:MAX_NAME]) or 'A file'} has an ending that no checkpoint has.",
+            f"{printable(refused[0]) or 'A file'} has an ending that no checkpoint has.",
             f"Loupe takes {', '.join((*SUFFIXES, *SET_SUFFIXES))}.",
         )
     if len(set(file_names)) < len(file_names) or not is_one_checkpoint(file_names):
@@ -60,6 +63,15 @@ def set_refusal(names: Iterable[str]) -> StoreError | None:
             "Choose one of them, or all shards of one checkpoint with their index.",
         )
     return None
+
+
+def long_name(name: str) -> StoreError:
+    """Why a file with this name is not accepted."""
+    return StoreError(
+        f"The name {printable(name[:30])}… has {count(len(name))} characters, and at most "
+        f"{MAX_NAME} are taken.",
+        "Give the file a shorter name.",
+    )
 
 
 def set_manifest(files: Mapping[str, str]) -> bytes:

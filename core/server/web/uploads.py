@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from core.errors import StoreError, printable
 from core.server.files.folders import SUFFIXES
 from core.server.files.store import Upload, UploadGone
-from core.server.files.upload_sets import set_manifest, set_refusal
+from core.server.files.upload_sets import MAX_NAME, long_name, set_manifest, set_refusal
 from core.server.web.transfers import Body, Intake, Transfers
 
 MAX_SLICE = 16 << 20
@@ -260,7 +260,9 @@ async def _finish_set(transfers: Transfers, intake: Intake) -> None:
 
 def _slice_query(query: Mapping[str, str], announced: Mapping[str, int]) -> tuple[str, int, int]:
     """The file's name and size, and the slice's offset, in a request's query."""
-    name = query.get("name", "").replace("\\", "/").rsplit("/", 1)[-1][:200]
+    name = query.get("name", "").replace("\\", "/").rsplit("/", 1)[-1]
+    if len(name) > MAX_NAME:
+        raise long_name(name)
     if name not in announced and not name.lower().endswith(SUFFIXES):
         raise StoreError(
             f"{printable(name) or 'The file'} has an ending that no checkpoint has.",

@@ -102,8 +102,9 @@ def _bundled(path: str) -> TrayImage:
 
 def image_problems() -> None:
     """Draw what is wrong with the files that were not added."""
-    for problem in st.session_state.get(f"{KEY}-problems", ()):
-        st.error(plain(problem), icon=":material/error:")
+    problems = st.session_state.get(f"{KEY}-problems", ())
+    if problems:
+        st.error("  \n".join(map(plain, problems)), icon=":material/error:")
 
 
 def _take_uploads(uploader: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from core.plain_text import code, plain
-from core.server import Action, NextStep, Stage, next_step
+from core.server import Action, NextStep, SlotStage, Stage, next_step
 from core.wording import counted_parameters, size, tensors
 from pages.components.fit.matching.match_table import REVIEW
 from pages.components.identified import index_progress
@@ -127,9 +127,9 @@ def _facts(slot: str, shown: BenchSlot) -> None:
 
 def _steps(page: str, slots: Mapping[str, BenchSlot], step: NextStep) -> str:
     """The three steps with a mark each: done, next, or to come."""
-    acted = [slots[slot].stage.stage for slot in step.slots]
-    fits = bool(acted) and all(stage in (Stage.FITS, Stage.LOADED) for stage in acted)
-    loaded = bool(acted) and all(stage is Stage.LOADED for stage in acted)
+    acted = [slots[slot].stage for slot in step.slots]
+    fits = bool(acted) and all(_needs_no_repair(stage) for stage in acted)
+    loaded = bool(acted) and all(stage.stage is Stage.LOADED for stage in acted)
     done = (fits, loaded, loaded and page == "predict")
     words = []
     for name, is_done, before in zip(STEPS, done, (bool(acted), *done), strict=False):
@@ -138,6 +138,12 @@ def _steps(page: str, slots: Mapping[str, BenchSlot], step: NextStep) -> str:
         else:
             words.append(f"**● {plain(name)}**" if before else f":gray[○ {plain(name)}]")
     return " :gray[—] ".join(words)
+
+
+def _needs_no_repair(stage: SlotStage) -> bool:
+    if stage.stage is Stage.SURE:
+        return not stage.needs_repair
+    return stage.partial or stage.stage in (Stage.FITS, Stage.LOADED)
 
 
 def _main_button(step: NextStep, slots: Mapping[str, BenchSlot]) -> None:

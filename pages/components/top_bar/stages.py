@@ -62,6 +62,7 @@ def _slot(slot: str) -> BenchSlot:
         chosen=chosen.key if chosen is not None else None,
         resident=request is not None and is_loaded(request),
         classifies=architecture is not None and _classifies(architecture),
+        strict=state.strict,
     )
     return BenchSlot(stage, checkpoint, architecture, sure, waits_for_index=identified is None)
 

@@ -65,6 +65,8 @@ ALL_PAGES = ("open", "inspect", "compare", "fit", "predict")
         (ALL_PAGES, NEAR, EMPTY_SLOT, NextStep("Review 26 keys", Action.REVIEW, ("A",))),
         (ALL_PAGES, SlotStage(Stage.NEAR, keys=1), EMPTY_SLOT,
          NextStep("Review 1 key", Action.REVIEW, ("A",))),
+        (ALL_PAGES, SlotStage(Stage.NEAR, keys=26, partial=True), EMPTY_SLOT,
+         NextStep("Load in part", Action.LOAD, ("A",))),
         (ALL_PAGES, FITS, EMPTY_SLOT, NextStep("Load", Action.LOAD, ("A",))),
         (("compare", "open"), FITS, FITS, NextStep("Load A and B", Action.LOAD, ("A", "B"))),
         (("open", "inspect", "compare", "fit"), LOADED, EMPTY_SLOT,
