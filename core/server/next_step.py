@@ -108,7 +108,7 @@ def slot_stage(
             return SlotStage(Stage.FITS, classifies=classifies)
         if sure is None or recipe.steps or sure.architecture.key != chosen:
             keys = keys_to_decide(fit.match, fit.doubts)
-            partial = not strict and not fit.match.mismatched
+            partial = not strict and bool(fit.match.matched)
             return SlotStage(Stage.NEAR, keys=keys, classifies=classifies, partial=partial)
     if identified is None:
         return SlotStage(Stage.IDENTIFYING)

@@ -294,6 +294,8 @@ def test_a_file_that_fits_in_part_leads_to_the_keys_that_need_a_decision(
     settled(page)
     problems.get_by_role("button", name="Load without them").click()
     expect(page.get_by_text("will not be loaded")).to_be_visible()
+    press_next(page, "Load in part")
+    expect(page.locator(".st-key-chip-A")).to_contain_text("loaded")
 
 
 def test_a_file_that_fits_none_shows_its_keys(server: Server, page: Page) -> None:

@@ -165,13 +165,16 @@ def test_a_chosen_architecture_decides(tmp_path: Path, lookup: Lookup) -> None:
     checkpoint, found = open_checkpoint(path), identified(path, lookup)
     state_dict = checkpoint.state_dict()
 
-    def with_choice(key: str, *, resident: bool = False) -> SlotStage:
+    def with_choice(key: str, **said: bool) -> SlotStage:
         architecture = parse_architecture(key)
         fit = fit_of(state_dict, state_dict, signature(architecture))
-        return slot_stage(found, fit, Recipe(), chosen=key, resident=resident, classifies=True)
+        known = {"resident": False, "classifies": True} | said
+        return slot_stage(found, fit, Recipe(), chosen=key, **known)
 
     assert found.sure is not None
     # Its own one, chosen without the repair, is still one click away from fitting.
     assert with_choice(found.sure.architecture.key) == NEEDS_REPAIR
     assert with_choice("torchvision:resnet18").stage is Stage.NEAR
     assert with_choice("torchvision:resnet18", resident=True) == LOADED
+    # None of its keys match, so a partial load would load nothing.
+    assert not with_choice("torchvision:resnet18", strict=False).partial
