@@ -32,8 +32,9 @@ MAX_READ = 1 << 20
 MAX_MEMBERS = 64
 """Members of one archive that are looked at."""
 
-MAX_DEPTH = 4
-"""Archives and compressions inside of each other."""
+MAX_DEPTH = 16
+"""Archives and compressions inside of each other. The work bounds what is searched; this, how deep
+the search calls itself."""
 
 MAX_WORK = 32 << 20
 """Bytes that one search reads and unpacks."""
