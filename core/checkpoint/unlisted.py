@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from core.checkpoint.containers.inner_places import is_legacy
 from core.checkpoint.containers.packed import compression_of
 from core.checkpoint.containers.zip_container import LOCAL_MAGIC
 from core.checkpoint.pickles.first_uses import Step, path_of
@@ -20,7 +21,6 @@ from core.checkpoint.pickles.inert import (
     each_once,
     inside,
 )
-from core.checkpoint.readers.torch_legacy import is_legacy
 from core.checkpoint.tree.discover import TENSORS
 from core.wording import size, tensors
 

@@ -64,6 +64,14 @@ _BEGINNINGS = re.compile(
 _OLD = re.compile(rb"[(c\]})ISVNLFXUTKMJG][\0-\x7f]{0,4096}?[ci][\w.]{1,100}\n[\w.]{1,100}\n")
 """The first opcode of protocols 0 and 1, and a name as they write it not far behind."""
 
+STREAM_MAGIC = (b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", b"L119547037146038801333356L\n.")
+"""The body of the first pickle in a stream of torch.save, in protocol 2 and later, and in protocols
+0 and 1."""
+
+MAGIC_WITHIN = 11
+"""Bytes that may precede it: PROTO, and FRAME with its length. Further on, it belongs to a stream
+inside another pickle."""
+
 _NUMPY_HEAD = 12
 """Bytes of a numpy file before its description (numpy/lib/format.py)."""
 
@@ -75,6 +83,11 @@ def may_have_pickles(data: bytes) -> bool:
         or _OLD.match(data) is not None
         or (len(data) >= HEAD and is_tar(data))
     )
+
+
+def is_legacy(head: bytes) -> bool:
+    """Whether a file's first bytes are those of a stream of torch.save, before PyTorch 1.6."""
+    return any(0 <= head.find(magic) <= MAGIC_WITHIN for magic in STREAM_MAGIC)
 
 
 @dataclass(slots=True)

@@ -6,13 +6,21 @@ a careless script. Ordinary checkpoints have none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from core.checkpoint.containers.budget import MoreThanLoupeReads
-from core.checkpoint.containers.inner_places import MAX_DEPTH, PLACE, Search, may_have_pickles
+from core.checkpoint.containers.inner_places import (
+    MAX_DEPTH,
+    PLACE,
+    Search,
+    is_legacy,
+    may_have_pickles,
+)
 from core.checkpoint.containers.sources import InMemory
 from core.checkpoint.entries import Source
+from core.checkpoint.pickles.constructors import CONSTRUCTORS
 from core.checkpoint.pickles.inert import Opaque, Tree
+from core.checkpoint.pickles.known_globals import LOAD_FROM_BYTES
 from core.checkpoint.pickles.ledger import Ledger
 from core.checkpoint.pickles.unpickler import (
     Mentions,
@@ -146,7 +154,9 @@ class HiddenPickles:
             inner: tuple[bytes | Source, ...] = ()
             start = at
             try:
-                read = unpickle(data, names, _any_persistent_id, at)
+                read = unpickle(
+                    data, names, _any_persistent_id, at, constructors=_with_streams(names)
+                )
                 at, inner, complete = read.end, read.inner, True
             except CheckpointError as error:
                 if isinstance(error, MoreThanLoupeReads):
@@ -168,3 +178,18 @@ class HiddenPickles:
 
 def _any_persistent_id(_identifier: Tree) -> Tree:
     return Opaque("persistent id")
+
+
+def _with_streams(names: Mentions) -> Mapping[str, Callable[..., Tree]]:
+    """The constructors, and one for the tensors that pickle.dump wrote: each is a stream.
+
+    The stream is one of the byte strings that are searched next.
+    """
+
+    def stream(data: Tree) -> Tree:
+        if not isinstance(data, bytes) or not is_legacy(data[:64]):
+            raise TypeError("no stream of torch.save")
+        names.accept(LOAD_FROM_BYTES)
+        return Opaque("stream")
+
+    return {**CONSTRUCTORS, LOAD_FROM_BYTES: stream}

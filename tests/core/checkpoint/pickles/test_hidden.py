@@ -196,3 +196,29 @@ def test_what_was_not_searched_is_said_first(tmp_path: Path, blobs: list[bytes])
     with at_most(CALLS):
         first = said_first(tmp_path / "m.pt")
     assert first.startswith(UNSEARCHED)
+
+
+def test_tensors_in_a_pickle_in_bytes_are_judged_like_those_in_a_file(tmp_path: Path) -> None:
+    data = pickle.dumps({"w": torch.ones(3), "b": torch.zeros(2, dtype=torch.float16)})
+    (tmp_path / "own.pkl").write_bytes(data)
+    torch.save({"w": torch.ones(3), "opt": data}, tmp_path / "m.pt")
+    checkpoint = open_checkpoint(tmp_path / "m.pt")
+    assert danger_sentence(checkpoint) == ""
+    own = {use.name: use for use in open_checkpoint(tmp_path / "own.pkl").globals}
+    inside = {use.name: use for use in checkpoint.globals if use.name in own}
+    assert inside.keys() == own.keys()
+    for name, use in inside.items():
+        assert (use.verdict, use.reason) == (own[name].verdict, own[name].reason)
+
+
+@pytest.mark.parametrize("stream", [
+    pickle.dumps(Command()), saved(Command()), b"no stream",
+    saved(Command(), _use_new_zipfile_serialization=False),
+])  # fmt: skip
+def test_what_loads_other_bytes_than_a_tensor_s_is_a_danger(tmp_path: Path, stream: bytes) -> None:
+    class Loaded:
+        def __reduce__(self) -> tuple[object, tuple[bytes]]:
+            return torch.storage._load_from_bytes, (stream,)
+
+    torch.save({"w": torch.ones(3), "opt": pickle.dumps(Loaded())}, tmp_path / "m.pt")
+    assert danger_sentence(open_checkpoint(tmp_path / "m.pt")).startswith("m.pt hides ")
