@@ -222,3 +222,22 @@ def test_what_loads_other_bytes_than_a_tensor_s_is_a_danger(tmp_path: Path, stre
 
     torch.save({"w": torch.ones(3), "opt": pickle.dumps(Loaded())}, tmp_path / "m.pt")
     assert danger_sentence(open_checkpoint(tmp_path / "m.pt")).startswith("m.pt hides ")
+
+
+@pytest.mark.parametrize("before", ["a" * 5_000, "é" * 5_000, "x\n" * 100_000])
+@pytest.mark.parametrize("protocol", [0, 1])
+def test_a_name_far_behind_the_start_of_an_old_pickle_is_told(
+    tmp_path: Path, protocol: int, before: str
+) -> None:
+    data = pickle.dumps([before, Command()], protocol)
+    torch.save({"w": torch.ones(3), "blob": data}, tmp_path / "m.pt", pickle_protocol=4)
+    told = danger_sentence(open_checkpoint(tmp_path / "m.pt"))
+    assert told.startswith(f"m.pt hides {os.name}.system")
+
+
+@pytest.mark.parametrize("line", [b"c" * 100, b"ab\n", b"cc\n-", b"I", b"c\n"])
+def test_long_text_is_searched_in_little_time(tmp_path: Path, line: bytes) -> None:
+    blobs = [b"I" + line * ((1 << 20) // len(line)) + bytes([number]) for number in range(12)]
+    torch.save({"w": torch.ones(3), "blobs": blobs}, tmp_path / "m.pt", pickle_protocol=4)
+    with at_most(CALLS):
+        assert danger_sentence(open_checkpoint(tmp_path / "m.pt")) == ""
