@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from core.checkpoint.containers.inner_places import is_legacy
 from core.checkpoint.containers.packed import Compression, beginning, compression_of
 from core.checkpoint.containers.sources import InMemory
 from core.checkpoint.containers.zip_container import LOCAL_MAGIC
@@ -24,7 +25,6 @@ from core.checkpoint.pickles.inert import (
     inside,
 )
 from core.checkpoint.readers.safetensors_reader import MAX_HEADER
-from core.checkpoint.readers.torch_legacy import is_legacy
 from core.checkpoint.tree.discover import TENSORS
 from core.wording import size, tensors
 

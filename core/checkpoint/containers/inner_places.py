@@ -32,8 +32,9 @@ MAX_READ = 1 << 20
 MAX_MEMBERS = 64
 """Members of one archive that are looked at."""
 
-MAX_DEPTH = 4
-"""Archives and compressions inside of each other."""
+MAX_DEPTH = 16
+"""Archives and compressions inside of each other. The work bounds what is searched; this, how deep
+the search calls itself."""
 
 MAX_WORK = 32 << 20
 """Bytes that one search reads and unpacks."""
@@ -60,20 +61,47 @@ _BEGINNINGS = re.compile(
 )
 """A pickle of protocol 2 or later, a zip, gzip, zlib, bzip2, xz, an array of numpy."""
 
-_OLD = re.compile(rb"[(c\]})ISVNLFXUTKMJG][\0-\x7f]{0,4096}?[ci][\w.]{1,100}\n[\w.]{1,100}\n")
-"""The first opcode of protocols 0 and 1, and a name as they write it not far behind."""
+_OLD = re.compile(rb"[(c\]})ISVNLFXUTKMJG]")
+"""The first opcode of protocols 0 and 1."""
+
+_LINE = re.compile(rb"\n[\w.]++\n")
+"""The second half of a name as they write it, which takes little time to find."""
+
+_OLD_NAME = re.compile(rb"(?<![\w.])[abd-hj-zA-Z0-9_.]*+[ci][\w.]++\n[\w.]++\n")
+"""A name as they write it, at any place. It looks at no byte more than twice."""
+
+STREAM_MAGIC = (b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", b"L119547037146038801333356L\n.")
+"""The body of the first pickle in a stream of torch.save, in protocol 2 and later, and in protocols
+0 and 1."""
+
+MAGIC_WITHIN = 11
+"""Bytes that may precede it: PROTO, and FRAME with its length. Further on, it belongs to a stream
+inside another pickle."""
 
 _NUMPY_HEAD = 12
 """Bytes of a numpy file before its description (numpy/lib/format.py)."""
 
 
 def may_have_pickles(data: bytes) -> bool:
-    """Whether bytes begin like a pickle, or like a file in which one may be."""
+    """Whether bytes begin like a pickle, or like a file in which one may be.
+
+    Of protocols 0 and 1, whose first byte many other bytes have too, it looks for a name.
+    """
     return (
         _BEGINNINGS.match(data) is not None
-        or _OLD.match(data) is not None
+        or (_OLD.match(data) is not None and _has_old_name(data))
         or (len(data) >= HEAD and is_tar(data))
     )
+
+
+def _has_old_name(data: bytes) -> bool:
+    start = data[:MAX_READ]
+    return _LINE.search(start) is not None and _OLD_NAME.search(start) is not None
+
+
+def is_legacy(head: bytes) -> bool:
+    """Whether a file's first bytes are those of a stream of torch.save, before PyTorch 1.6."""
+    return any(0 <= head.find(magic) <= MAGIC_WITHIN for magic in STREAM_MAGIC)
 
 
 @dataclass(slots=True)

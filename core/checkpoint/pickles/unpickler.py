@@ -26,7 +26,7 @@ from core.checkpoint.containers.budget import (
     MoreThanLoupeReads,
     work_left,
 )
-from core.checkpoint.containers.inner_places import may_have_pickles
+from core.checkpoint.containers.inner_places import MAX_WORK, PLACE, may_have_pickles
 from core.checkpoint.entries import Source
 from core.checkpoint.pickles.constructors import CONSTRUCTORS, MENTIONED, dict_key
 from core.checkpoint.pickles.data_uses import DataUses
@@ -70,8 +70,8 @@ MAX_FETCHED = 600_000
 BYTE_STRING = 32
 """Bytes of the shortest byte string in which a file may be; a number of numpy takes up to 16."""
 
-MAX_INNER = 16
-"""Byte strings inside a pickle that are themselves read as pickles."""
+MAX_INNER = MAX_WORK // PLACE + 1
+"""Byte strings inside a pickle that are kept for a search: more than one search has work for."""
 
 MAX_MENTIONS = 20_000
 """Different globals in one file."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from core.checkpoint.containers.file_set import FileSet
+from core.checkpoint.containers.inner_places import is_legacy
 from core.checkpoint.containers.packed import (
     Compression,
     Unpacking,
@@ -24,7 +25,7 @@ from core.checkpoint.readers.contents import Contents
 from core.checkpoint.readers.exported_program import export_folder, read_exported_program
 from core.checkpoint.readers.plain_pickle import may_be_pickle, read_plain_pickle, refuse_long_old
 from core.checkpoint.readers.safetensors_reader import is_safetensors, read_safetensors
-from core.checkpoint.readers.torch_legacy import is_legacy, read_torch_legacy
+from core.checkpoint.readers.torch_legacy import read_torch_legacy
 from core.checkpoint.readers.torch_package import package_folder, read_torch_package
 from core.checkpoint.readers.torch_tar import is_torch_tar, read_torch_tar
 from core.checkpoint.readers.torch_zip import (

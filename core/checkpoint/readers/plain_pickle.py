@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 
-from core.checkpoint.containers.inner_places import HEAD, may_have_pickles
+from core.checkpoint.containers.inner_places import HEAD, is_legacy, may_have_pickles
 from core.checkpoint.containers.latin1_text import Latin1Text
 from core.checkpoint.containers.sources import InMemory, Within
 from core.checkpoint.entries import Record, Source
@@ -34,7 +34,7 @@ from core.checkpoint.pickles.unpickler import (
 )
 from core.checkpoint.readers import diagnose
 from core.checkpoint.readers.contents import Contents, cut_off
-from core.checkpoint.readers.torch_legacy import PICKLES_IN_STREAM, is_legacy, read_torch_legacy
+from core.checkpoint.readers.torch_legacy import PICKLES_IN_STREAM, read_torch_legacy
 from core.checkpoint.tree.discover import find_state_dicts
 from core.checkpoint.tree.repeated_parts import repeats_endlessly
 from core.checkpoint.tree.tensor_entries import entry_maker

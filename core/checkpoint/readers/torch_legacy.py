@@ -29,12 +29,7 @@ from core.errors import CheckpointError
 from core.wording import size
 
 MAGIC = 0x1950A86A20F9469CFC6C
-MAGIC_BYTES = (b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", b"L119547037146038801333356L\n.")
-"""The first pickle's body in protocol 2 and later, and in protocols 0 and 1."""
-
-MAGIC_WITHIN = 11
-"""Bytes that may precede it: PROTO, and FRAME with its length. Further on, it belongs to a stream
-inside another pickle."""
+"""What the first pickle is."""
 
 PICKLES_IN_STREAM = 5
 
@@ -58,11 +53,6 @@ MAX_KEY_OPERATIONS = 2_000_000
 """The most opcodes of the pickle of the storages' keys; each key takes two or three."""
 
 _COUNT = struct.Struct("<q")
-
-
-def is_legacy(head: bytes) -> bool:
-    """Whether a file's first bytes are the pickle of the magic number."""
-    return any(0 <= head.find(magic) <= MAGIC_WITHIN for magic in MAGIC_BYTES)
 
 
 def read_torch_legacy(source: Source) -> Contents:
