@@ -77,10 +77,12 @@ def found_beside(
         unread=tuple(unread),
         values=tuple(path for path in paths if not _is_of_array(path, told)),
         unread_bytes=contents.unread,
-        records=contents.records,
+        records=contents.records.changed,
+        records_by_checksum=contents.records.by_checksum,
         others=tuple(other.path for other in others if other.differ),
         others_unread=tuple(other.path for other in others if other.unread),
         others_by_checksum=tuple(other.path for other in others if other.by_checksum),
+        damaged=contents.records.damaged,
     )
 
 
