@@ -82,7 +82,14 @@ def found_beside(
         others=tuple(other.path for other in others if other.differ),
         others_unread=tuple(other.path for other in others if other.unread),
         others_by_checksum=tuple(other.path for other in others if other.by_checksum),
-        damaged=contents.records.damaged,
+        damaged=(
+            *contents.records.damaged,
+            *(
+                f"{other.path}.{tensor}" if other.path else tensor
+                for other in others
+                for tensor in other.damaged
+            ),
+        ),
     )
 
 
