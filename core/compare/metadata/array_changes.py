@@ -78,6 +78,8 @@ def found_beside(
         values=tuple(path for path in paths if not _is_of_array(path, told)),
         unread_bytes=contents.unread,
         records=contents.records.changed,
+        files=contents.files.changed,
+        files_unread=contents.files.unread,
         records_by_checksum=contents.records.by_checksum,
         others=tuple(other.path for other in others if other.differ),
         others_unread=tuple(other.path for other in others if other.unread),

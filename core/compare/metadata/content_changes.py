@@ -15,6 +15,7 @@ from core.compare.metadata.metadata_diff import (
     metadata_changes,
     metadata_tree,
 )
+from core.compare.metadata.other_files import FileChanges, file_changes
 from core.compare.metadata.other_records import RecordChanges, record_changes
 from core.compare.metadata.unshown_changes import unshown_changes
 
@@ -22,11 +23,13 @@ from core.compare.metadata.unshown_changes import unshown_changes
 @dataclass(frozen=True, slots=True)
 class ContentChanges:
     """The `tree` of changes from A to B. `unread` counts the bytes of long byte strings that were
-    not compared. `records` is what is known of the files' other records."""
+    not compared. `records` is what is known of the files' other records, and `files` what is of
+    the files beside them."""
 
     tree: Node
     unread: int = 0
     records: RecordChanges = field(default_factory=RecordChanges)
+    files: FileChanges = field(default_factory=FileChanges)
 
     @property
     def changes(self) -> tuple[MetadataChange, ...]:
@@ -54,7 +57,8 @@ def content_changes(
     for change in (*unshown, *_versions(a, b)):
         tree = _with(tree, change, change.path)
     unread = max(digests_a.unread, digests_b.unread)
-    return ContentChanges(tree, unread, record_changes(a, b, most_of_records))
+    records = record_changes(a, b, most_of_records)
+    return ContentChanges(tree, unread, records, file_changes(a, b, BY_ITSELF))
 
 
 def _versions(a: Checkpoint, b: Checkpoint) -> Sequence[MetadataChange]:
