@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 from core.checkpoint.containers.budget import bounded_work
-from core.checkpoint.containers.file_set import FileSet, folder_files, opened
+from core.checkpoint.containers.file_set import FileSet, files_beside, folder_files, opened
 from core.checkpoint.containers.packed import WEIGHTS, Unpacking
 from core.checkpoint.containers.served_file import ServedFile
 from core.checkpoint.containers.sources import LocalFile
@@ -63,6 +63,8 @@ class Checkpoint:
     - `arrays()` returns every numpy array that is in no state_dict, in file order.
     - `records()` returns every run of bytes that the file names, also of no tensor, in any order.
       It may read the file, and raise CheckpointError and SourceError.
+    - `beside()` returns the files in the same folder or archive that are no part of it, by name;
+      None for one that cannot be opened.
     """
 
     name: str
@@ -82,6 +84,9 @@ class Checkpoint:
     joined: Mapping[str, JoinedParts] = field(default_factory=dict)
     arrays: Callable[[], Iterable[NumpyArray]] = field(default=tuple, repr=False, compare=False)
     records: Callable[[], Iterable[Record]] = field(default=tuple, repr=False, compare=False)
+    beside: Callable[[], Mapping[str, Source | None]] = field(
+        default=dict, repr=False, compare=False
+    )
 
     @property
     def format_title(self) -> str:
@@ -189,13 +194,14 @@ def _open(
             _with_those_beside(assembled.contents, look_beside(files, assembled.files)),
             name or files.name, assembled.size, identity or assembled.identity, scratch,
         )  # fmt: skip
-        return replace(checkpoint, files=len(assembled.files))
+        beside = partial(files_beside, files, assembled.files)
+        return replace(checkpoint, files=len(assembled.files), beside=beside)
     source = LocalFile(path, identity, name)
     contents = look_into(source, source.name, Unpacking(scratch))
     if isinstance(contents, FileSet):
         assembled = read_file_set(contents)
-        beside = look_beside(contents, assembled.files)
-        packed = _with_those_beside(assembled.contents, beside)
+        pickles = look_beside(contents, assembled.files)
+        packed = _with_those_beside(assembled.contents, pickles)
         members = [f"{contents.within}{member}" for member in assembled.files]
         note = f"The checkpoint is packed in {contents.name}, as {listed(members, MAX_MEMBERS)}."
         if packed.format == "archive":
@@ -205,10 +211,11 @@ def _open(
                 f"{contents.name} contains several checkpoints: "
                 f"{listed(names, MAX_MEMBERS)}. Each is under its name."
             )
-        return _checkpoint(
+        checkpoint = _checkpoint(
             replace(packed, notes=(note, *packed.notes)), contents.name, source.size,
             source.identity, scratch,
         )  # fmt: skip
+        return replace(checkpoint, beside=partial(files_beside, contents, assembled.files))
     if contents.format == "exported":
         contents = _with_those_beside(contents, look_into_archive(source, ()))
     return _checkpoint(

@@ -330,7 +330,8 @@ class StateDict(Mapping[str, TensorEntry]):
     `versions` is torch's `_metadata`: module path → its `version`; the fixes keep it up to date.
     `classes` maps the module paths of a pickled model to the qualified names of their classes (`""`
     is the model); it is empty for a file that contains only a state_dict, and after a fix.
-    `kinds` says of each key that is not text in the file what it is there: `int`, or `in a list`.
+    `kinds` says of each key that is not text in the file what it is there: `int`, or `in a list`;
+    of one that its name does not say in full, with a digest of it.
     """
 
     __slots__ = ("_added", "_entries", "classes", "kinds", "path", "versions")

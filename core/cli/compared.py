@@ -82,8 +82,9 @@ class Compared:
 
     @property
     def sound(self) -> bool:
-        """Whether no file was found to be damaged by its verification."""
-        return all(verification.sound for verification in (self.verifications or {}).values())
+        """Whether nothing besides the compared tensors was found to be damaged."""
+        verifications = (self.verifications or {}).values()
+        return not self.beside.damaged and all(each.sound for each in verifications)
 
 
 def _open_side(path: Path, state_dict: str | None = None) -> Opened:
@@ -154,9 +155,10 @@ def compare_opened(
     if numbers:
         measured = _numbers(comparison, tolerance or ALLCLOSE, checks)
         comparison = with_damage(comparison, measured)
-    contents, others = _contents(a, b), _others(a, b, checks, every=every)
+    contents, others = _contents(a, b, every=every), _others(a, b, checks, every=every)
     beside = _beside(a, b, contents, others, tolerance)
-    beside = replace(beside, damaged=_damaged_besides(a, b, comparison, verifications or {}))
+    if verifications is not None:  # it read all that the comparison did, and more
+        beside = replace(beside, damaged=_damaged_besides(a, b, comparison, verifications))
     sentence = _sentence(a, b, comparison, measured, beside)
     return Compared(
         a, b, comparison, measured, sentence, contents.changes, verifications, beside, others
@@ -229,11 +231,13 @@ def _sentence(
     return verdict(comparison.rows, numbers, **paths, beside=beside).sentence
 
 
-def _contents(a: Opened, b: Opened) -> ContentChanges:
-    """What changed besides the tensors; nothing if one of the sides is the null device."""
+def _contents(a: Opened, b: Opened, *, every: bool) -> ContentChanges:
+    """What changed besides the tensors; nothing if one of the sides is the null device. Where all
+    tensors were read (`every`), all records are."""
     if a.checkpoint is None or b.checkpoint is None:
         return ContentChanges(Node("", None))
-    return content_changes(a.checkpoint, b.checkpoint)
+    most = None if every else BY_ITSELF
+    return content_changes(a.checkpoint, b.checkpoint, most_of_records=most)
 
 
 def _others(a: Opened, b: Opened, checks: RecordChecks, *, every: bool) -> tuple[OtherTensors, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -37,8 +37,8 @@ class FileSet:
 
     `name` is the name of the whole on screen. With `index`, the name of an index in `files`, only
     the files that it names are read. `within` is the folder in an archive that contains all files,
-    with its slash; None for files that are in no archive. `archive` is that archive, which may have
-    other members too.
+    with its slash; None for files that are in no archive. `archive` is that archive, and `others()`
+    returns its other members by their paths, None for one that cannot be unpacked.
     """
 
     name: str
@@ -46,6 +46,7 @@ class FileSet:
     index: str | None = None
     within: str | None = None
     archive: Source | None = None
+    others: Callable[[], Mapping[str, Source | None]] = dict
 
 
 _INDEX = re.compile(r"(.+?)(\.\w+)\.index(\.[\w-]+)?\.json")
@@ -71,6 +72,29 @@ def opened(file: File, name: str) -> Source:
 def source_of(file: File, name: str) -> Source:
     """Open a file of a set as `opened` does, but add nothing to the budget of work for it."""
     return LocalFile(file, name=name) if isinstance(file, Path | ServedFile) else file
+
+
+def files_beside(files: FileSet, read: Collection[str]) -> Mapping[str, Source | None]:
+    """The files of a set and its archive that are not among those `read`, hidden ones left out.
+
+    None stands for one that cannot be opened. An index names all that belongs to it.
+    """
+    if files.index is not None:
+        return {}
+    beside: dict[str, Source | None] = {
+        path.removeprefix(files.within or ""): member for path, member in files.others().items()
+    }
+    for name in files.files:
+        if name not in read:
+            try:
+                beside[name] = source_of(files.files[name], name)
+            except SourceError:
+                beside[name] = None
+    return {name: file for name, file in beside.items() if not _is_hidden(name)}
+
+
+def _is_hidden(name: str) -> bool:
+    return name.rpartition("/")[2].startswith(".")
 
 
 def folder_files(folder: Path, depth: int = MAX_DEPTH) -> FileSet:

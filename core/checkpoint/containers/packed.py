@@ -14,8 +14,9 @@ import shutil
 import tempfile
 import threading
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -166,17 +167,33 @@ def files_in_zip(archive: Archive, name: str, unpacking: Unpacking) -> FileSet |
             f"than {count(MAX_FILES)}",
             "Unpack it, and open the one that you mean.",
         )
-    return _file_set(name, archive.source, {
+    sources = {
         path: unpacked_member(archive, unpacking, member) for path, member in members.items()
-    })  # fmt: skip
+    }
+    return _file_set(name, archive.source, sources, partial(_others, archive, unpacking, members))
+
+
+def _others(
+    archive: Archive, unpacking: Unpacking, members: Collection[str]
+) -> Mapping[str, Source | None]:
+    """The members that are not among the checkpoint's; None for those that cannot be unpacked."""
+    others: dict[str, Source | None] = {}
+    for path, member in archive.members.items():
+        if path not in members and not path.endswith("/"):
+            try:
+                others[path] = unpacked_member(archive, unpacking, member)
+            except CheckpointError:
+                others[path] = None
+    return others
 
 
 def files_in_tar(source: Source, members: list[TarMember], name: str) -> FileSet | None:
     """The checkpoint's files in a tar, without its outer folder; None where it has none."""
-    files = [member for member in members if _is_of_checkpoint(member.name)]
-    return _file_set(
-        name, source, {member.name: Within(source, member.offset, member.size) for member in files}
-    )
+    files, others = dict[str, Source](), dict[str, Source | None]()
+    for member in members:
+        chosen = files if _is_of_checkpoint(member.name) else others
+        chosen[member.name] = Within(source, member.offset, member.size)
+    return _file_set(name, source, files, partial(dict, others))
 
 
 def _is_of_checkpoint(name: str) -> bool:
@@ -185,7 +202,12 @@ def _is_of_checkpoint(name: str) -> bool:
     return not base.startswith("._") and name.endswith((*WEIGHTS, *INDEX_FILES))
 
 
-def _file_set(name: str, archive: Source, sources: Mapping[str, Source]) -> FileSet | None:
+def _file_set(
+    name: str,
+    archive: Source,
+    sources: Mapping[str, Source],
+    others: Callable[[], Mapping[str, Source | None]],
+) -> FileSet | None:
     """The sources by their paths below the innermost folder that contains all of them."""
     if not any(member.endswith(WEIGHTS) for member in sources):
         return None
@@ -196,6 +218,7 @@ def _file_set(name: str, archive: Source, sources: Mapping[str, Source]) -> File
         {f"/{member}".removeprefix(folder).lstrip("/"): part for member, part in sources.items()},
         within=f"{folder.lstrip('/')}/".lstrip("/"),
         archive=archive,
+        others=others,
     )
 
 

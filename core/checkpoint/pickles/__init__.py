@@ -23,7 +23,7 @@ from core.checkpoint.pickles.inert import (
     UnusualKey,
     inside,
 )
-from core.checkpoint.pickles.key_names import Names, key_kind, text_of
+from core.checkpoint.pickles.key_names import Names, key_kind, says_all, text_of
 from core.checkpoint.pickles.numpy_values import array_tensor, array_values
 from core.checkpoint.pickles.tensor_rebuilds import STORAGE_DTYPES, row_major
 from core.checkpoint.pickles.unpickler import Mentions, unpickle
@@ -52,6 +52,7 @@ __all__ = [
     "inside",
     "key_kind",
     "row_major",
+    "says_all",
     "text_of",
     "unpickle",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cmath import isnan
 from collections.abc import Container, Iterable, Sequence
 
 from core.checkpoint.pickles.inert import (
@@ -48,6 +49,37 @@ def key_text(key: Key) -> str:
 def text_of(value: Tree) -> str:
     """A value in bounded text. Different values may have the same."""
     return _text(value, MAX_DEPTH)[:MAX_TEXT]
+
+
+def says_all(key: Key) -> bool:
+    """Whether no other key of the same type has the same text."""
+    return _says_all(key, MAX_DEPTH) and len(_text(key, MAX_DEPTH)) <= MAX_TEXT
+
+
+def _says_all(value: Tree, depth: int) -> bool:
+    match value:
+        case UnusualKey():
+            return _says_all(value.value, depth)
+        case str() | bytes():
+            return len(value) <= MAX_SHOWN
+        case bool() | None | Global():
+            return True
+        case float() | complex():
+            return not isnan(value)  # whose bits are not shown
+        case int():
+            return value.bit_length() <= MAX_BITS
+        case tuple() | set():
+            return _all_say_all([*value], depth)
+        case Opaque(args=args) if args and all(_is_short(item) for item in args):
+            alone = not (value.state or value.items or value.elements)
+            return alone and _all_say_all(args, depth)
+        case _:
+            return False
+
+
+def _all_say_all(items: Sequence[Tree], depth: int) -> bool:
+    shown = depth > 0 and len(items) <= MAX_ITEMS
+    return shown and all(_says_all(item, depth - 1) for item in items)
 
 
 def _text(value: Tree, depth: int) -> str:

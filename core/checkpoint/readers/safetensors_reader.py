@@ -13,7 +13,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from math import prod
 from operator import itemgetter
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, cast
 
 from core.checkpoint.containers.budget import MoreThanLoupeReads, check_dimensions, work_left
 from core.checkpoint.entries import (
@@ -23,7 +23,7 @@ from core.checkpoint.entries import (
     make_entry,
     make_record,
 )
-from core.checkpoint.pickles.inert import InertDict, InertTensor
+from core.checkpoint.pickles.inert import InertDict, InertTensor, Tree
 from core.checkpoint.readers.contents import Contents, cut_off
 from core.checkpoint.tree.discover import find_state_dicts
 from core.errors import CheckpointError
@@ -41,6 +41,13 @@ BYTES_PER_SIGN: Mapping[bytes, int] = {b"[": 25, b"{": 50, b":": 24, b",": 8}
 
 MAX_NUMBER = 1 << 62
 """The limit of a dimension's length, and of an offset in bytes."""
+
+NOT_TEXT = (
+    "`__metadata__` in the header has values that are not text. The safetensors library refuses "
+    "such a file."
+)
+
+_TEXT = frozenset({str})
 
 _ENDS = re.compile(rb'"data_offsets"\s*:\s*\[\s*\d{1,20}\s*,\s*(\d{1,20})\s*\]')
 """Where a tensor ends, after the header."""
@@ -106,10 +113,15 @@ def read_safetensors(source: Source) -> Contents:
     header = _read_plainly(raw) or _read_as_json(raw)
     names, layouts, firsts, lasts = header.names, header.layouts, header.firsts, header.lasts
     tree = InertDict()
+    notes: tuple[str, ...] = ()
     if isinstance(header.metadata, dict):
         texts = InertDict()
-        texts.update({str(key): str(value) for key, value in header.metadata.items()})
+        texts.update(header.metadata)
         tree["__metadata__"] = texts
+        notes = () if _TEXT.issuperset(map(type, texts.values())) else (NOT_TEXT,)
+    elif header.metadata is not None:  # null says that there is none
+        tree["__metadata__"] = cast("Tree", header.metadata)
+        notes = (NOT_TEXT,)
     for name, layout, first, last in zip(names, layouts, firsts, lasts, strict=True):
         if last - first != layout[3]:
             raise _unsound(f"{name[:200]} has more or fewer bytes than its shape and dtype need")
@@ -131,7 +143,7 @@ def read_safetensors(source: Source) -> Contents:
         raise cut_off(source, find_state_dicts(tree, entry))
     if end < source.size:
         raise _unsound("bytes after the last tensor belong to none")
-    return Contents("safetensors", tree, (), entry, may_have_unlisted=False)
+    return Contents("safetensors", tree, (), entry, notes, may_have_unlisted=False)
 
 
 _Layout: TypeAlias = tuple[str, tuple[int, ...], tuple[int, ...], int]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from hashlib import blake2b
 from typing import NamedTuple, TypeGuard
 
 from core.checkpoint.containers.budget import STEPS, MoreThanLoupeReads, work_left
@@ -27,8 +28,9 @@ from core.checkpoint.pickles.inert import (
     each_once,
     inside,
 )
-from core.checkpoint.pickles.key_names import Names, key_kind, key_text, named
+from core.checkpoint.pickles.key_names import Names, key_kind, key_text, named, says_all
 from core.checkpoint.pickles.numpy_values import array_tensor
+from core.checkpoint.tree.fingerprints import NOTHING, Fingerprints
 from core.checkpoint.tree.joined_parts import JoinedParts, join_parts, names_part
 from core.checkpoint.tree.tensor_entries import EntryMaker
 from core.wording import count
@@ -38,6 +40,12 @@ MAX_PATH = 1024
 
 MAX_DEPTH = 64
 """Levels of values in a tensor's subclass that are searched for the tensors that it consists of."""
+
+DIGEST_BYTES = 6
+"""Bytes of the digest of a key that its name does not say in full."""
+
+MAX_KEY_BYTES = 8 << 20
+"""Bytes of such keys that are read, of those that stayed in the file."""
 
 MAX_ALIASES = 256
 """State_dicts that are listed once more, at another path to the same object."""
@@ -336,6 +344,7 @@ class _Walk:
         self._order: list[str] = []
         self._first: dict[int, tuple[_Place, int]] = {}
         self._fruitful: set[int] = set()
+        self._digests = Fingerprints(MAX_KEY_BYTES)
         self._aliases = 0
         self._with_arrays: list[_Place] = []
         self.arrays: set[int] = set()
@@ -453,7 +462,8 @@ class _Walk:
         make = self.entry
         entries = [make(key, tensor) for key, tensor in tensors.items()]
         path = self._listed(self._path(place))
-        self.found[path] = StateDict(entries, path, versions, classes, _key_kinds(value, tensors))
+        kinds = _key_kinds(value, tensors, self._digests)
+        self.found[path] = StateDict(entries, path, versions, classes, kinds)
         self._note_part(place, path)
         above: _Place | None = place
         while above is not None and id(above.value) not in self._fruitful:
@@ -759,17 +769,19 @@ def _length(value: Tree) -> int:
     return len(value) if isinstance(value, dict | list | tuple) else 0
 
 
-def _key_kinds(value: Tree, tensors: Iterable[str]) -> dict[str, str]:
+def _key_kinds(value: Tree, tensors: Iterable[str], digests: Fingerprints) -> dict[str, str]:
     """What each key of a state_dict is that is not text in `value`, by its name."""
     if isinstance(value, list | tuple | set):
         return dict.fromkeys(tensors, "in a list")
     if all(type(key) is str for key, _ in inside(value)):
         return {}
-    if isinstance(value, dict) and all(type(key) is int or _is_parameter(key) for key in value):
+    if isinstance(value, dict) and all(
+        (type(key) is int and says_all(key)) or _is_parameter(key) for key in value
+    ):
         return dict.fromkeys(tensors, "int")  # an optimizer's parameters have numbers as names
     keys = (key for key, item in inside(value) if type(item) in _KINDS)
     of_children = {
-        name: key_kind(key)
+        name: _kind(key, digests)
         for name, key in zip(_children(value), keys, strict=True)
         if type(key) is not str
     }
@@ -797,3 +809,13 @@ def _versions(value: Tree) -> dict[str, int]:
         if isinstance(module, str) and type(version) is int:
             versions[module] = version
     return versions
+
+
+def _kind(key: Key, digests: Fingerprints) -> str:
+    """What a key is, which differs for different keys of the same name."""
+    if says_all(key):
+        return key_kind(key)
+    digest = digests.of(key.value if isinstance(key, UnusualKey) else key)
+    words = key_kind(key)
+    short = blake2b(digest, digest_size=DIGEST_BYTES).hexdigest()
+    return words if digest == NOTHING else f"{words}, digest {short}"

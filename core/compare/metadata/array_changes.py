@@ -77,10 +77,21 @@ def found_beside(
         unread=tuple(unread),
         values=tuple(path for path in paths if not _is_of_array(path, told)),
         unread_bytes=contents.unread,
-        records=contents.records,
+        records=contents.records.changed,
+        files=contents.files.changed,
+        files_unread=contents.files.unread,
+        records_by_checksum=contents.records.by_checksum,
         others=tuple(other.path for other in others if other.differ),
         others_unread=tuple(other.path for other in others if other.unread),
         others_by_checksum=tuple(other.path for other in others if other.by_checksum),
+        damaged=(
+            *contents.records.damaged,
+            *(
+                f"{other.path}.{tensor}" if other.path else tensor
+                for other in others
+                for tensor in other.damaged
+            ),
+        ),
     )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from core.checkpoint import Checkpoint
 from core.checkpoint.tree import Fingerprints, Json
+from core.compare.measurability import BY_ITSELF
 from core.compare.metadata.metadata_diff import (
     MetadataChange,
     Node,
@@ -14,18 +15,21 @@ from core.compare.metadata.metadata_diff import (
     metadata_changes,
     metadata_tree,
 )
-from core.compare.metadata.other_records import changed_records
+from core.compare.metadata.other_files import FileChanges, file_changes
+from core.compare.metadata.other_records import RecordChanges, record_changes
 from core.compare.metadata.unshown_changes import unshown_changes
 
 
 @dataclass(frozen=True, slots=True)
 class ContentChanges:
     """The `tree` of changes from A to B. `unread` counts the bytes of long byte strings that were
-    not compared. `records` are the names of the records that differ (see `changed_records`)."""
+    not compared. `records` is what is known of the files' other records, and `files` what is of
+    the files beside them."""
 
     tree: Node
     unread: int = 0
-    records: tuple[str, ...] = ()
+    records: RecordChanges = field(default_factory=RecordChanges)
+    files: FileChanges = field(default_factory=FileChanges)
 
     @property
     def changes(self) -> tuple[MetadataChange, ...]:
@@ -33,12 +37,19 @@ class ContentChanges:
         return tuple(changes_in(self.tree))
 
 
-def content_changes(a: Checkpoint, b: Checkpoint, most: int | None = None) -> ContentChanges:
+def content_changes(
+    a: Checkpoint,
+    b: Checkpoint,
+    most: int | None = None,
+    *,
+    most_of_records: int | None = BY_ITSELF,
+) -> ContentChanges:
     """What differs besides the tensors and the numpy arrays, in all that the files contain.
 
     It compares the objects by value, and the versions of modules that torch notes beside the
     state_dicts at the same path, where both have some. Of long byte strings that stayed in the
-    file, at most `most` bytes are read (None: all). Raises SourceError where they are gone.
+    file, at most `most` bytes are read (None: all), and `most_of_records` of the records of an
+    archive that have the same stored checksums. Raises SourceError where they are gone.
     """
     tree = metadata_tree(a.metadata, b.metadata)
     digests_a, digests_b = Fingerprints(most), Fingerprints(most)
@@ -46,7 +57,8 @@ def content_changes(a: Checkpoint, b: Checkpoint, most: int | None = None) -> Co
     for change in (*unshown, *_versions(a, b)):
         tree = _with(tree, change, change.path)
     unread = max(digests_a.unread, digests_b.unread)
-    return ContentChanges(tree, unread, changed_records(a, b))
+    records = record_changes(a, b, most_of_records)
+    return ContentChanges(tree, unread, records, file_changes(a, b, BY_ITSELF))
 
 
 def _versions(a: Checkpoint, b: Checkpoint) -> Sequence[MetadataChange]:

@@ -32,8 +32,8 @@ class OtherTensors:
 
     `same`, `changed`, `only_a` and `only_b` count tensors by their keys. `by_checksum` counts those
     of `same` whose bytes were not read, and `unread` those that were not compared, because they
-    have no checksum and are too large to read. `damaged` are the keys of the tensors whose checksum
-    does not hold, among those that were read. `scalars` are
+    have no checksum and are too large to read. `damaged` are the tensors whose checksum does not
+    hold, among those that were read, each with its file: `w in B`. `scalars` are
     sentences on the tensors of one element that changed, such as `step 100 → 250 in all 62
     parameters`.
     """
@@ -128,7 +128,7 @@ def other_tensors(
                 unread=unread,
                 scalars=sentences,
                 by_checksum=sum(row.by_checksum for row in rows),
-                damaged=tuple(row.key for row in rows if row.damaged),
+                damaged=tuple(f"{row.key} in {side}" for row in rows for side in row.damaged),
             )
         )
     return tuple(others)

@@ -4,9 +4,15 @@ graph, the tensors that a model does not save in its state_dict."""
 from __future__ import annotations
 
 import re
-from collections import Counter
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from zlib import crc32
 
 from core.checkpoint import Checkpoint, Record
+from core.errors import CheckpointError
 
 READ = frozenset({"data.pkl"})
 """Records that are compared as object trees."""
@@ -27,33 +33,95 @@ _STORAGE = re.compile(
 
 LOOSE = "a tensor in no state_dict"
 
+PIECE = 1 << 20
+"""Bytes of a record that are read at once."""
 
-def changed_records(a: Checkpoint, b: Checkpoint) -> tuple[str, ...]:
-    """The names of the records that differ by their stored checksums or sizes, or are in one file
-    only, besides those of the tensors in state_dicts. Raises CheckpointError, SourceError."""
+_Place = tuple[str, int, int | None]
+"""A record's name, its number of bytes, and its CRC-32."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordChanges:
+    """The names of the records that differ (`changed`), and of those that are the same
+    `by_checksum` and were not read. `damaged` are those that were read and do not have the checksum
+    that was saved, each with its file: `code/__torch__.py in B`."""
+
+    changed: tuple[str, ...] = ()
+    by_checksum: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
+
+
+def record_changes(a: Checkpoint, b: Checkpoint, most: int | None = None) -> RecordChanges:
+    """The records that differ or are in one file only, besides those of the tensors in state_dicts.
+
+    Those with equal sizes and stored checksums are read: at most `most` bytes of each file (None:
+    all). Raises CheckpointError, SourceError.
+    """
     in_a, in_b = _others(a), _others(b)
-    return tuple(dict.fromkeys(name for name, _, _ in ((in_a - in_b) + (in_b - in_a))))
+    left = sys.maxsize if most is None else most
+    changed: list[str] = []
+    by_checksum: list[str] = []
+    damaged: list[str] = []
+    for place in dict.fromkeys((*in_a, *in_b)):
+        name, nbytes, _ = place
+        of_a, of_b = in_a.get(place, ()), in_b.get(place, ())
+        if len(of_a) != len(of_b):
+            changed.append(name)
+        elif nbytes * len(of_a) > left:
+            by_checksum.append(name)
+        else:
+            left -= nbytes * len(of_a)
+            (bytes_a, broken_a), (bytes_b, broken_b) = _contents(of_a), _contents(of_b)
+            if bytes_a != bytes_b:
+                changed.append(name)
+            damaged += [
+                f"{name} in {side}" for side, broken in (("A", broken_a), ("B", broken_b)) if broken
+            ]
+    return RecordChanges(
+        *(tuple(dict.fromkeys(names)) for names in (changed, by_checksum, damaged))
+    )
 
 
-def _others(checkpoint: Checkpoint) -> Counter[tuple[str, int, int]]:
-    """How often each record occurs, as (name, bytes, CRC-32)."""
+def _contents(records: Iterable[Record]) -> tuple[Counter[bytes], bool]:
+    """Digests of all bytes of the records, and whether one of them is damaged."""
+    found: Counter[bytes] = Counter()
+    damaged = False
+    for record in records:
+        digest, checksum = blake2b(), 0
+        try:
+            for at in range(0, record.nbytes, PIECE):
+                piece = record.source.read(record.offset + at, min(PIECE, record.nbytes - at))
+                digest.update(piece)
+                checksum = crc32(piece, checksum)
+        except CheckpointError:  # a compressed record whose bytes cannot be restored
+            damaged = True
+            continue
+        found[digest.digest()] += 1
+        damaged |= checksum != record.crc32
+    return found, damaged
+
+
+def _others(checkpoint: Checkpoint) -> Mapping[_Place, Sequence[Record]]:
+    """The records with a checksum, by what must be equal."""
     listed = {
-        _place(record)
+        _start(record)
         for state_dict in checkpoint.state_dicts.values()
         for entry in state_dict.values()
         for record in entry.records
     }
-    return Counter(
-        (_name(record), record.nbytes, record.crc32)
-        for record in checkpoint.records()
-        if record.crc32 is not None
-        and _place(record) not in listed
-        and record.name.rpartition("/")[2] not in READ | ABOUT_SAVING
-        and not record.name.endswith(DEBUGGING)
-    )
+    found: defaultdict[_Place, list[Record]] = defaultdict(list)
+    for record in checkpoint.records():
+        if (
+            record.crc32 is not None
+            and _start(record) not in listed
+            and record.name.rpartition("/")[2] not in READ | ABOUT_SAVING
+            and not record.name.endswith(DEBUGGING)
+        ):
+            found[_name(record), record.nbytes, record.crc32].append(record)
+    return found
 
 
-def _place(record: Record) -> tuple[int, int]:
+def _start(record: Record) -> tuple[int, int]:
     return id(record.source), record.offset
 
 

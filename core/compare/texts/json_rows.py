@@ -66,6 +66,10 @@ def comparison_json(
         },
         "unread_bytes": beside.unread_bytes,
         "records": beside.records,
+        "records_by_checksum": beside.records_by_checksum,
+        "files": beside.files,
+        "files_unread": beside.files_unread,
+        "damaged": beside.damaged,
         "others": [
             {**asdict(other), "differ": other.differ, "sentence": other.sentence}
             for other in others

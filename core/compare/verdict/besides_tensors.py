@@ -19,8 +19,10 @@ class Beside:
 
     `arrays` are the numpy arrays in no state_dict that differ, `arrays_a` and `arrays_b` those of
     one file only, and `unread` those that were not compared. `values` are those of the metadata
-    that differ, `records` the files' other records that differ, and `unread_bytes` counts the bytes
-    of byte strings that were not compared.
+    that differ. `records` are the files' other records that differ, and `records_by_checksum` those
+    that are the same by checksum, and were not read. `files` are those beside the checkpoints that
+    differ or are beside one only, and `files_unread` those that were not compared. `unread_bytes`
+    counts the bytes of byte strings that were not compared.
     `others` are the other state_dicts in which tensors differ, `others_unread` those in which some
     were not compared, and `others_by_checksum` those in which some are the same by checksum, and
     were not read. `damaged` are the damaged records without a compared tensor, each with its file:
@@ -34,6 +36,9 @@ class Beside:
     values: tuple[str, ...] = ()
     unread_bytes: int = 0
     records: tuple[str, ...] = ()
+    records_by_checksum: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    files_unread: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     others_unread: tuple[str, ...] = ()
     others_by_checksum: tuple[str, ...] = ()
@@ -47,8 +52,12 @@ class Beside:
     def nothing(self, *, by_checksum: bool) -> bool:
         """Whether all else in the files was compared, and nothing of it differs. All was read,
         too, unless it may be the same `by_checksum`."""
-        ignored = self.others_by_checksum if by_checksum else ()
-        return self == Beside(others_by_checksum=ignored)
+        if not by_checksum:
+            return self == NOTHING_BESIDE
+        return self == Beside(
+            records_by_checksum=self.records_by_checksum,
+            others_by_checksum=self.others_by_checksum,
+        )
 
 
 NOTHING_BESIDE = Beside()
@@ -91,15 +100,21 @@ def values_clause(beside: Beside) -> str:
     state_dicts that are not known to be; or empty."""
     clauses = []
     if names := [
-        *map(_short, (*beside.values, *beside.records)),
+        *map(_short, (*beside.values, *beside.records, *beside.files)),
         *map(_state_dict, beside.others),
     ]:
         clauses.append(f"{listed(names)} {'differs' if len(names) == 1 else 'differ'}")
-    for paths, how in (
-        (beside.others_unread, "not compared in all tensors"),
-        (beside.others_by_checksum, "the same by checksum"),
+    unread = [path for path in beside.others_unread if path not in beside.others]
+    trusted = [path for path in beside.others_by_checksum if path not in beside.others]
+    for names, how in (
+        ([*map(_short, beside.files_unread)], "not compared"),
+        ([*map(_state_dict, unread)], "not compared in all tensors"),
+        (
+            [*map(_short, beside.records_by_checksum), *map(_state_dict, trusted)],
+            "the same by checksum",
+        ),
     ):
-        if names := [_state_dict(path) for path in paths if path not in beside.others]:
+        if names:
             clauses.append(f"{listed(names)} {are(len(names))} {how}")
     return f"; besides them, {', and '.join(clauses)}" if clauses else ""
 

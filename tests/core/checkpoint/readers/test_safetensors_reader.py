@@ -146,6 +146,33 @@ def test_spaces_escapes_and_further_facts_are_read(tmp_path: Path) -> None:
     assert checkpoint.metadata == {"__metadata__": {"é": "\"{}'"}}
 
 
+NOT_TEXTS = [
+    *({"k": 1}, {"k": None}, {"k": True}, {"k": 1.5}, {"k": ["x"]}, {"k": {"a": "b"}}),
+    *(["x"], "x", 1, False),
+]
+
+
+@pytest.mark.parametrize("stated", NOT_TEXTS, ids=json.dumps)
+@pytest.mark.parametrize("indent", [None, 1])
+def test_metadata_that_is_not_text_is_kept_as_it_is_and_noted(
+    tmp_path: Path, stated: object, indent: int | None
+) -> None:
+    header = {"__metadata__": stated, "a": json.loads(ONE)}
+    separators = (",", ":") if indent is None else None
+    checkpoint = opened(tmp_path, json.dumps(header, indent=indent, separators=separators), 4)
+
+    assert json.dumps(checkpoint.metadata) == json.dumps({"__metadata__": stated})
+    assert any("`__metadata__` in the header" in note for note in checkpoint.notes)
+    with pytest.raises(safetensors.SafetensorError):
+        safetensors.torch.load_file(tmp_path / "m.safetensors")
+
+
+def test_metadata_of_text_has_no_note(tmp_path: Path) -> None:
+    for stated in ('{"k":"1"}', "{}", "null"):
+        assert opened(tmp_path, f'{{"__metadata__":{stated},"a":{ONE}}}', 4).notes == ()
+        safetensors.torch.load_file(tmp_path / "m.safetensors")
+
+
 @pytest.mark.parametrize("length", ["true", "4.0", "-4", "[4]", "null", '"4"', "1e400"])
 def test_a_length_is_a_whole_number_however_like_one_it_is(tmp_path: Path, length: str) -> None:
     """A tensor of the same shape, written soundly, stands before it."""

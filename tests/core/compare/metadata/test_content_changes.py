@@ -4,6 +4,7 @@ import copy
 import datetime
 import enum
 import fractions
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -13,8 +14,11 @@ import torch
 from torch import nn
 
 from core.checkpoint import Checkpoint, open_checkpoint
-from core.compare.metadata import change_words, content_changes
+from core.compare import compare
+from core.compare.metadata import change_words, compare_arrays, content_changes, found_beside
+from core.compare.verdict import verdict
 from tests.core.cli.process import loupe
+from tests.core.compare.damaged_files import overwritten
 
 
 class Color(enum.Enum):
@@ -209,7 +213,7 @@ class Doubled(Net):
 
 def record_names(folder: Path, a: str, b: str) -> tuple[str, ...]:
     opened = (open_checkpoint(folder / name) for name in (a, b))
-    return content_changes(*opened).records
+    return content_changes(*opened).records.changed
 
 
 def test_a_tensor_that_no_state_dict_has_is_compared(tmp_path: Path):
@@ -237,3 +241,51 @@ def test_the_code_of_torchscript_is_compared(tmp_path: Path):
     (name,) = record_names(tmp_path, "a.pt", "b.pt")
     assert name.startswith("code/__torch__/")
     assert record_names(tmp_path, "a.pt", "a.pt") == ()
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit")
+def test_code_that_was_overwritten_differs_though_its_stored_checksum_is_the_same(tmp_path: Path):
+    torch.jit.script(Net()).save(tmp_path / "a.pt")
+    with zipfile.ZipFile(tmp_path / "a.pt") as archive:
+        (path,) = [name for name in archive.namelist() if name.endswith("test_content_changes.py")]
+    overwritten(tmp_path / "a.pt", tmp_path / "b.pt", path)
+
+    told = loupe("compare", tmp_path / "a.pt", tmp_path / "b.pt")
+
+    assert told.returncode == 1
+    first, *_ = told.stdout.splitlines()
+    assert first.startswith("Damaged besides the compared tensors: code/__torch__/")
+    assert "; besides them, code/__torch__/" in first
+    assert "dentical" not in first
+
+
+def test_a_graph_that_was_overwritten_differs_though_its_stored_checksum_is_the_same(
+    tmp_path: Path,
+):
+    torch.export.save(torch.export.export(Net(), (torch.ones(1, 2),)), tmp_path / "a.pt2")
+    overwritten(tmp_path / "a.pt2", tmp_path / "b.pt2", "models/model.json")
+    a, b = (open_checkpoint(tmp_path / name) for name in ("a.pt2", "b.pt2"))
+
+    found = content_changes(a, b).records
+    unread = content_changes(a, b, most_of_records=0).records
+
+    assert found.changed == ("models/model.json",)
+    assert found.damaged == ("models/model.json in B",)
+    assert unread.changed == unread.damaged == ()
+    assert "models/model.json" in unread.by_checksum
+
+
+def test_records_that_are_the_same_by_checksum_are_not_called_identical(tmp_path: Path):
+    torch.export.save(torch.export.export(Net(), (torch.ones(1, 2),)), tmp_path / "a.pt2")
+    a = open_checkpoint(tmp_path / "a.pt2")
+    rows = compare(a.state_dict(), a.state_dict()).rows
+    read, trusted = (
+        found_beside(compare_arrays(a, a)[0], (), content_changes(a, a, most_of_records=most))
+        for most in (None, 0)
+    )
+
+    assert verdict(rows, beside=read).sentence.startswith("Identical")
+    sentence = verdict(rows, beside=trusted).sentence
+    assert "dentical" not in sentence
+    assert "models/model.json" in sentence
+    assert "the same by checksum" in sentence

@@ -9,6 +9,7 @@ import torch
 
 from core.checkpoint import open_checkpoint
 from core.compare.metadata.further_tensors import OtherTensors, other_tensors
+from tests.core.cli.process import loupe
 from tests.core.compare.damaged_files import forged, overwritten
 
 Tensors = Mapping[str, torch.Tensor]
@@ -69,7 +70,19 @@ def test_a_checksum_that_does_not_hold_is_told_by_tensor(tmp_path: Path) -> None
     torch.save(file, tmp_path / "a")
     overwritten(tmp_path / "a", tmp_path / "b", "data/2")
     (found,) = other_tensors(open_checkpoint(tmp_path / "a"), open_checkpoint(tmp_path / "b"))
-    assert found.sentence == "1 of 2 tensors changed; damaged, by their stored checksums: y"
+    assert found.sentence == "1 of 2 tensors changed; damaged, by their stored checksums: y in B"
+
+
+def test_damage_in_another_state_dict_leads_and_sets_the_status(tmp_path: Path) -> None:
+    file = {"model": {"w": torch.ones(3)}, "ema": {"x": torch.ones(40), "y": torch.ones(40)}}
+    torch.save(file, tmp_path / "a")
+    overwritten(tmp_path / "a", tmp_path / "b", "data/2")
+
+    for options in ((), ("--verify",)):
+        told = loupe("compare", tmp_path / "a", tmp_path / "b", *options)
+
+        assert told.returncode == 1
+        assert told.stdout.startswith("Damaged besides the compared tensors: ema.y in B does not")
 
 
 def test_a_scalar_with_a_forged_checksum_is_read(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Keys that read alike in two files and have different types are different keys."""
 
 import json
-from enum import IntEnum
+import struct
+from enum import Enum, IntEnum
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,51 @@ def test_the_same_keys_are_the_same(tmp_path: Path, key: object):
     b = opened(tmp_path, "b.pth", {key: tensor()})
 
     assert [*map(list, distinct_keys(a, b))] == [[*a], [*a]]
+
+
+def deep(value: object) -> object:
+    for _ in range(6):
+        value = (value,)
+    return value
+
+
+class Long(Enum):
+    A = "x" * 100 + "1"
+    B = "x" * 100 + "2"
+
+
+NAN = struct.unpack("<d", (0x7FF8000000000001).to_bytes(8, "little"))[0]
+
+CUT_SHORT = {
+    "tuple": ((*[0] * 99, 1), (*[0] * 99, 2)),
+    "type in a tuple": ((*[0] * 99, 1), (*[0] * 99, True)),
+    "bytes": (b"a" * 300 + b"1", b"a" * 300 + b"2"),
+    "bytes in a tuple": ((b"a" * 300 + b"1",), (b"a" * 300 + b"2",)),
+    "text in a tuple": (("a" * 500 + "1",), ("a" * 500 + "2",)),
+    "deep tuple": (deep(1), deep(2)),
+    "enum": (Long.A, Long.B),
+    "frozenset": (frozenset(range(100)), frozenset([*range(99), 100])),
+    "number": (1 << 20_000, (1 << 20_000) + 1),
+    "NaN": (float("nan"), NAN),
+}
+
+
+@pytest.mark.parametrize("beside", [{}, {"z": tensor(1)}], ids=["alone", "beside text"])
+@pytest.mark.parametrize("pair_of_keys", CUT_SHORT.values(), ids=CUT_SHORT)
+def test_keys_whose_names_are_cut_short_are_two_keys(
+    tmp_path: Path, pair_of_keys: tuple[object, object], beside: dict[object, torch.Tensor]
+):
+    in_a, in_b = pair_of_keys
+    a = opened(tmp_path, "a.pth", {in_a: tensor(), **beside})
+    b = opened(tmp_path, "b.pth", {in_b: tensor(), **beside})
+    again = opened(tmp_path, "c.pth", {in_a: tensor(), **beside})
+
+    assert [*map(list, distinct_keys(a, again))] == [[*a], [*a]]
+    a, b = distinct_keys(a, b)
+
+    assert set(a) != set(b)
+    assert "digest" in next(iter(a))
+    assert "Identical" not in verdict(compare(a, b, pair(a, b)).rows).sentence
 
 
 def test_a_number_and_a_text_are_named_in_rows_and_json(tmp_path: Path):
