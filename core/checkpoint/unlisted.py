@@ -93,8 +93,10 @@ class Unlisted(NamedTuple):
 
 
 def unlisted(tree: Tree) -> Unlisted:
-    """The weights in a tree that are in none of its state_dicts."""
+    """The weights in a tree that are in none of its state_dicts; a byte string that many values
+    share counts once."""
     files: list[FileInBytes] = []
+    seen: set[int] = set()
     keys: dict[int, Tree] = {}
     more = 0
     for step, value in _candidates(tree):
@@ -102,6 +104,9 @@ def unlisted(tree: Tree) -> Unlisted:
             inside_key = value.value if isinstance(value.value, tuple) else (value.value,)
             keys.update((id(item), item) for item in inside_key if isinstance(item, TENSORS))
             continue
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
         kind, compression = _kind(_head(value), _length(value) - 8)
         if kind and len(files) < MAX_FILES:
             files.append(FileInBytes(path_of(step), value, kind, compression))

@@ -176,7 +176,8 @@ def test_those_beyond_the_first_are_told_each_by_its_place(
 
 
 def test_very_many_are_counted(tmp_path: Path) -> None:
-    checkpoint = opened(tmp_path, {"model": WEIGHTS, "policies": [INNER["gzip"]] * 1_100})
+    policies = [bytes(bytearray(INNER["gzip"])) for _ in range(1_100)]
+    checkpoint = opened(tmp_path, {"model": WEIGHTS, "policies": policies})
 
     told = "more byte strings with such a beginning are not opened: Loupe opens 8 of a file."
     assert checkpoint.notes[-1] == f"{count(1_076)} {told}"
@@ -249,3 +250,10 @@ def test_one_that_only_has_others_is_not_told_to_be_unopened(tmp_path: Path) -> 
     assert not notes_on(checkpoint, "p")
     assert_same_tensors(checkpoint, WEIGHTS, "p.bytes.q.bytes")
     assert not any("did not load" in note for note in checkpoint.notes)
+
+
+def test_bytes_that_many_values_share_are_opened_once(tmp_path: Path) -> None:
+    shared = saved(WEIGHTS)
+    checkpoint = opened(tmp_path, {"model": WEIGHTS, "a": shared, "b": [shared, shared]})
+    assert [path for path in checkpoint.choices if path.endswith(".bytes")] == ["a.bytes"]
+    assert len([note for note in checkpoint.notes if "a checkpoint of their own" in note]) == 1
