@@ -59,7 +59,8 @@ class Checkpoint:
       one that is most likely meant; `roles` says of each whether it is a model's, an EMA's, an
       optimizer's or another.
     - `metadata` is everything besides tensors, as JSON values.
-    - `notes` are sentences on what is unusual, `files` is the number of files that were read.
+    - `notes` are sentences on what is unusual, `unsearched` those on where a pickle may be hidden
+      that was not read. `files` is the number of files that were read.
     - `arrays()` returns every numpy array that is in no state_dict, in file order.
     - `records()` returns every run of bytes that the file names, also of no tensor, in any order.
       It may read the file, and raise CheckpointError and SourceError.
@@ -79,6 +80,7 @@ class Checkpoint:
     globals: tuple[GlobalUse, ...]
     torch_version: str | None
     notes: tuple[str, ...] = ()
+    unsearched: tuple[str, ...] = ()
     files: int = 1
     in_bytes: Set[str] = frozenset()
     joined: Mapping[str, JoinedParts] = field(default_factory=dict)
@@ -235,6 +237,7 @@ def _with_those_beside(contents: Contents, beside: PicklesBeside) -> Contents:
         contents,
         globals=(*contents.globals, *others),
         notes=(*contents.notes, *beside.notes),
+        unsearched=(*contents.unsearched, *beside.notes),
     )
 
 
@@ -274,6 +277,7 @@ def _checkpoint(
             *others.on_keys,
             *inner.notes,
         ),
+        unsearched=contents.unsearched,
         in_bytes=inner.state_dicts.keys(),
         joined=joined,
         arrays=partial(numpy_arrays, contents.tree, weights, contents.entry) if arrays else tuple,

@@ -18,8 +18,13 @@ class SafetySummary:
     detail: str
 
 
-def safety_summary(globals_named: Sequence[GlobalUse], file_format: str) -> SafetySummary:
-    """A sentence on whether the file can run code, and a detail on what Loupe did about it."""
+def safety_summary(
+    globals_named: Sequence[GlobalUse], file_format: str, unsearched: Sequence[str] = ()
+) -> SafetySummary:
+    """A sentence on whether the file can run code, and a detail on what Loupe did about it.
+
+    `unsearched` are sentences on places that may hide a pickle and were not searched in full.
+    """
     dangerous = [use for use in globals_named if use.verdict is Verdict.DANGEROUS]
     if dangerous:
         danger = _danger(globals_named, file_format)
@@ -32,6 +37,12 @@ def safety_summary(globals_named: Sequence[GlobalUse], file_format: str) -> Safe
         )
     inert = [use for use in globals_named if use.verdict is Verdict.INERT]
     unknown = [use.name for use in inert if not use.is_known]
+    if unsearched and not unknown:
+        return SafetySummary(
+            Verdict.INERT,
+            "Nothing that Loupe searched in this file can run, and not all of it was searched.",
+            " ".join(unsearched),
+        )
     if unknown:
         kept = "an unknown class" if len(unknown) == 1 else f"{count(len(unknown))} unknown classes"
         return SafetySummary(
@@ -77,7 +88,7 @@ def code_count(checkpoint: Checkpoint) -> CodeCount:
 
     A 0 is what the reading of all pickles of the file proved. Of an unknown class it is not known.
     """
-    summary = safety_summary(checkpoint.globals, checkpoint.format)
+    summary = safety_summary(checkpoint.globals, checkpoint.format, checkpoint.unsearched)
     detail = f"{summary.sentence} {summary.detail}"
     dangerous = [use for use in checkpoint.globals if use.verdict is Verdict.DANGEROUS]
     if dangerous:
@@ -89,6 +100,8 @@ def code_count(checkpoint: Checkpoint) -> CodeCount:
     if unknown:
         names = "unknown class" if len(unknown) == 1 else "unknown classes"
         return CodeCount(len(unknown), f"{names}, kept inert", Verdict.INERT, detail)
+    if checkpoint.unsearched:
+        return CodeCount(0, "calls found, not all was searched", Verdict.INERT, detail)
     return CodeCount(0, "calls that could run code", Verdict.PLAIN, detail)
 
 

@@ -51,14 +51,17 @@ READ_BY_OTHERS = frozenset(
 
 
 class HiddenPickles:
-    """Notes where the hidden pickles of one file are, and adds their names to its mentions."""
+    """Notes where the hidden pickles of one file are, and adds their names to its mentions.
+
+    `unsearched` are sentences on the places that were not searched in full.
+    """
 
     def __init__(self, mentions: Mentions) -> None:
         self._mentions = mentions
         self._room = MAX_HIDDEN
         self._search = Search()
         self._notes: list[str] = []
-        self._unsearched: list[str] = []
+        self.unsearched: list[str] = []
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -66,7 +69,7 @@ class HiddenPickles:
 
         What was not searched comes first: there the other sentences say too little.
         """
-        return (*self._unsearched, *self._notes)[:MAX_NOTES]
+        return (*self.unsearched, *self._notes)[:MAX_NOTES]
 
     def look_inside(self, values: Iterable[bytes | Source], record: str) -> None:
         """Read byte strings inside the pickle `record` that begin like pickles themselves, or like
@@ -112,7 +115,7 @@ class HiddenPickles:
         if not self._search.unread:
             return words
         self._search.unread.clear()
-        self._unsearched.append(
+        self.unsearched.append(
             f"Not everything in {place} was searched for pickles: it is too much, or too deep in "
             "itself; the file may be sound."
         )

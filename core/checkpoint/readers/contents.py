@@ -21,7 +21,8 @@ class Contents:
     `entry` makes a TensorEntry of a tensor, and `notes` are sentences on what is unusual. `records`
     returns every record of the file, also of no tensor; None where only tensors have records.
     `may_have_unlisted` is False where the tree has neither long byte strings nor unusual keys:
-    weights in these are listed nowhere.
+    weights in these are listed nowhere. `unsearched` are those of the notes that say where hidden
+    pickles may be that were not read.
     """
 
     format: str
@@ -31,6 +32,7 @@ class Contents:
     notes: tuple[str, ...] = ()
     records: Callable[[], Iterable[Record]] | None = field(default=None, repr=False, compare=False)
     may_have_unlisted: bool = True
+    unsearched: tuple[str, ...] = ()
 
 
 def entry_of(parts: Iterable[tuple[Tree, EntryMaker]]) -> EntryMaker:

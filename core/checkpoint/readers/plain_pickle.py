@@ -142,7 +142,11 @@ def read_plain_pickle(source: Source) -> Contents | None:
         if repeats_endlessly(tree):
             raise diagnose.repeated_parts()
         raise diagnose.plain_pickle(uses)
-    return Contents("pickle", tree, uses, entry, (NOTE, *hidden.notes))
+    unsearched = tuple(hidden.unsearched)
+    return Contents(
+        "pickle", tree, uses, entry, (*unsearched, NOTE, *hidden.notes[len(unsearched) :]),
+        unsearched=unsearched,
+    )  # fmt: skip
 
 
 def _refuse(

@@ -143,6 +143,7 @@ def _read(source: Source, data: bytes, *, long: bool) -> Contents:
         mentions.judged(main.tree),
         entry_maker(_record_of(records)),
         notes=hidden.notes,
+        unsearched=tuple(hidden.unsearched),
         records=records.values,
         may_have_unlisted=main.may_have_unlisted,
     )

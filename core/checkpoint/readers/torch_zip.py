@@ -105,6 +105,7 @@ def read_torch_zip(archive: Archive, folder: str) -> Contents:
         globals=mentions.judged(read.tree),
         entry=entry_maker(record_of),
         notes=hidden.notes,
+        unsearched=tuple(hidden.unsearched),
         # Deflated members are unpacked once, and their records are those of the tensors.
         records=archive.every_record
         if archive.is_deflated

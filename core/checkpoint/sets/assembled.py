@@ -414,6 +414,7 @@ def _assembled(parts: Mapping[str, NumberedPart], files: FileSet) -> Assembled:
                 *(unread_notes(files.files, names) if files.index is None else ()),
             ),
             records=lambda: chain.from_iterable(map(_records, contents)),
+            unsearched=tuple(chain.from_iterable(item.unsearched for item in contents)),
         ),
         sum(source.size for source in sources),
         f"set:{digest.hexdigest()}",

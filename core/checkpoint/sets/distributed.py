@@ -117,6 +117,7 @@ class _Reader:
             ),
             self.entry_of(),
             records=self.records,
+            unsearched=tuple(chain.from_iterable(inner.unsearched for inner in self.contents)),
         )
         return NumberedPart(contents.tree, (contents,), tuple(self.sources.values()))
 

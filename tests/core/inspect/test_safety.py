@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from core.checkpoint import Verdict, open_checkpoint
-from core.inspect.safety import safety_summary
+from core.inspect.safety import code_count, safety_summary
 
 
 class Payload:
@@ -32,7 +32,7 @@ def summary_of(tmp_path):
         else:
             torch.save(value, path)
         checkpoint = open_checkpoint(path)
-        return safety_summary(checkpoint.globals, checkpoint.format)
+        return safety_summary(checkpoint.globals, checkpoint.format, checkpoint.unsearched)
 
     return summarise
 
@@ -88,3 +88,16 @@ def test_what_hides_beside_the_pickle_is_told_apart_from_what_would_have_run(tmp
     assert found.worst is Verdict.DANGEROUS
     assert found.sentence.startswith("This file hides ")
     assert "torch.load does not look" in found.sentence
+
+
+def test_where_not_all_was_searched_nothing_is_said_of_the_whole(summary_of, tmp_path):
+    """Pickles in the bytes of pickles, deeper than Loupe looks."""
+    inner = pickle.dumps(1)
+    for _ in range(40):
+        inner = pickle.dumps(inner)
+    found = summary_of({"w": torch.ones(2), "blob": inner})
+    assert found.worst is Verdict.INERT
+    assert found.sentence.endswith("and not all of it was searched.")
+    assert found.detail.startswith("Not everything in the byte strings of data.pkl was searched")
+    code = code_count(open_checkpoint(tmp_path / "file.pth"))
+    assert (code.words, code.worst) == ("calls found, not all was searched", Verdict.INERT)
