@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from playwright.sync_api import Page, WebSocketRoute, expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-from torchvision.models import ResNet18_Weights, resnet18
+from torchvision.models import ResNet18_Weights, resnet18, shufflenet_v2_x0_5
 
 from core.fixes import Recipe, Step, StripPrefix
 from core.server import Bench, SlotState, bench_to_query
@@ -202,6 +202,14 @@ def test_what_a_fix_strikes_out_of_a_key_is_shown_in_it(
     expect(row_of(page, "fc")).to_contain_text("matched")
 
 
+def never_loaded(server: Server, name: str) -> SlotState:
+    """A file like the sample's whose model no session of the server has loaded yet."""
+    weights = shufflenet_v2_x0_5(num_classes=10).state_dict()
+    wrapped = {f"module.{key}": weight for key, weight in weights.items()}
+    torch.save({"arch": "shufflenet_v2_x0_5", "state_dict": wrapped}, server.root / name)
+    return SlotState(f"root:0/{name}")
+
+
 def show(server: Server, page: Page, *slots: SlotState) -> None:
     page.goto(f"{server.url}/fitting?{urlencode(bench_to_query(Bench(*slots)))}")
     settled(page)
@@ -210,7 +218,7 @@ def show(server: Server, page: Page, *slots: SlotState) -> None:
 def test_the_proposal_is_on_the_screen_before_anything_is_chosen(
     server: Server, page: Page
 ) -> None:
-    show(server, page, SlotState("sample:early"), SlotState("sample:final"))
+    show(server, page, never_loaded(server, "a.pth"), never_loaded(server, "b.pth"))
     title = "Fits torchvision shufflenet_v2_x0_5 with 10 classes after one repair"
     expect(page.get_by_role("heading", name=title)).to_be_in_viewport()
     strip = page.locator(".fit-strip")
@@ -232,7 +240,7 @@ def test_the_proposal_is_on_the_screen_before_anything_is_chosen(
 def test_a_step_that_is_switched_off_changes_the_strip_and_the_keys_at_once(
     server: Server, page: Page
 ) -> None:
-    show(server, page, SlotState("sample:early"))
+    show(server, page, never_loaded(server, "c.pth"))
     page.locator(".st-key-fit-A-switch-0 label").first.click()
     expect(page.locator(".fit-strip .missing b")).to_have_text("− 338")
     expect(page.get_by_role("heading", name="0 of 338 keys fit")).to_be_visible()
