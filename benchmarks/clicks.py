@@ -51,9 +51,15 @@ SAME, SEARCH = "again", "inspect-search"
 TABLES = ("Inspect", "Compare")
 """Pages whose table is drawn last."""
 
-TIMED = """([find, ready]) => new Promise((done, fail) => {
-  const deep = selector => [...document.querySelectorAll("[data-testid^=stBidi] *, div")]
-    .flatMap(each => each.shadowRoot ? [...each.shadowRoot.querySelectorAll(selector)] : [])
+DEEP = """const deep = selector => [...document.querySelectorAll("div")]
+    .flatMap(each => each.shadowRoot ? [...each.shadowRoot.querySelectorAll(selector)] : [])"""
+"""Finds elements in the shadow trees of Loupe's own components."""
+
+TIMED = (
+    """([find, ready]) => new Promise((done, fail) => {
+  """
+    + DEEP
+    + """
   const run = words => new Function("deep", "clicked", "return " + words)
   const target = run(find)(deep)
   const isReady = run(ready)
@@ -68,12 +74,16 @@ TIMED = """([find, ready]) => new Promise((done, fail) => {
   target.click()
   look()
 })"""
+)
 """Clicks, and gives the milliseconds until the page is as `ready` says and has been painted. `find`
 and `ready` are JavaScript; `deep` finds elements in the shadow trees of Loupe's own components, and
 `clicked` is what was clicked."""
 
-ROW = "deep('[role=row][aria-selected=false]')[%d]"
-"""A row of the page's table that is not chosen, by its place among those on the screen."""
+ROW = (
+    "(rows => rows[(window.turns = (window.turns ?? 0) + 1) % rows.length])"
+    "(deep('[role=row][aria-selected=false]'))"
+)
+"""A row of the page's table that is not chosen, another at each click."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +125,7 @@ WITHIN = (
     Within(
         "Inspect",
         "a row, and back",
-        ROW % 2,
+        ROW,
         shown(".st-key-inspect-back button"),
         button("Back to overview"),
         shown(".st-key-inspect-overview"),
@@ -128,7 +138,7 @@ WITHIN = (
         tab("Tensors"),
         "deep('[role=row]').length > 2",
     ),
-    Within("Compare", "a row", ROW % 3, CARD),
+    Within("Compare", "a row", ROW, CARD),
     Within(
         "Compare",
         "a tab",
@@ -278,6 +288,9 @@ def in_the_browser(
                 go_to(page, title)
     for title, clicks in found.items():
         yield line(f"browser, {name}: to {title}", clicks, PAGE_TO_PAGE[name])
+    go_to(page, "Inspect")
+    if not page.evaluate(f"() => {{ {DEEP}; return {ROW} !== undefined }}"):
+        page.evaluate(TIMED, [button("By module"), f"{ROW} !== undefined"])
     for each in WITHIN:
         go_to(page, each.page)
         clicks = Clicks(server.process.pid)
