@@ -90,8 +90,7 @@ def test_what_cannot_be_opened_is_a_sentence_and_the_slot_stays(
     [
         (
             {"a": "odd"},
-            "No architecture that Loupe knows fits: by its layers this is a model of 1 linear "
-            "layer",
+            "No architecture that Loupe knows fits",
         ),
         ({"a": "damaged"}, "The file in A cannot be read"),
         ({"a": "odd", "b": "odd"}, "Two files are open"),
