@@ -351,6 +351,10 @@ class StateDict(Mapping[str, TensorEntry]):
         self.kinds = dict(kinds or {})
         self._added: tuple[int, int] | None = None
 
+    def at(self, path: str) -> StateDict:
+        """The same state_dict at another path."""
+        return StateDict(self.values(), path, self.versions, self.classes, self.kinds)
+
     def __getitem__(self, key: str) -> TensorEntry:
         return self._entries[key]
 

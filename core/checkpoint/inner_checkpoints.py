@@ -87,13 +87,7 @@ def open_inner(found: Unlisted, taken: Iterable[str], scratch: Path | None) -> I
         paths = []
         for own, state_dict in inner.items():
             paths.append(names.name(f"{above}.{own}" if own else above))
-            result.state_dicts[paths[-1]] = StateDict(
-                state_dict.values(),
-                paths[-1],
-                state_dict.versions,
-                state_dict.classes,
-                state_dict.kinds,
-            )
+            result.state_dicts[paths[-1]] = state_dict.at(paths[-1])
         result.notes.append(
             f"The {file.nbytes} of bytes {file.place} are a checkpoint of their own "
             f"({FORMATS[contents.format]}): its tensors are in {listed(paths)}."

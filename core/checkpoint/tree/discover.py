@@ -432,13 +432,7 @@ class _Walk:
             self._aliases += 1
             state_dict = self.found[known]
             name = self._listed(path + rest)
-            self.found[name] = StateDict(
-                state_dict.values(),
-                name,
-                state_dict.versions,
-                state_dict.classes,
-                state_dict.kinds,
-            )
+            self.found[name] = state_dict.at(name)
             if not rest:
                 self._note_part(place, name)
             elif known in self._part_of:
