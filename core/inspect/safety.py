@@ -18,13 +18,9 @@ class SafetySummary:
     detail: str
 
 
-def safety_summary(
-    globals_named: Sequence[GlobalUse], file_format: str, unsearched: Sequence[str] = ()
-) -> SafetySummary:
-    """A sentence on whether the file can run code, and a detail on what Loupe did about it.
-
-    `unsearched` are sentences on places that may hide a pickle and were not searched in full.
-    """
+def safety_summary(checkpoint: Checkpoint) -> SafetySummary:
+    """A sentence on whether the file can run code, and a detail on what Loupe did about it."""
+    globals_named, file_format = checkpoint.globals, checkpoint.format
     dangerous = [use for use in globals_named if use.verdict is Verdict.DANGEROUS]
     if dangerous:
         danger = _danger(globals_named, file_format)
@@ -37,11 +33,11 @@ def safety_summary(
         )
     inert = [use for use in globals_named if use.verdict is Verdict.INERT]
     unknown = [use.name for use in inert if not use.is_known]
-    if unsearched and not unknown:
+    if checkpoint.unsearched and not unknown:
         return SafetySummary(
             Verdict.INERT,
             "Nothing that Loupe searched in this file can run, and not all of it was searched.",
-            " ".join(unsearched),
+            " ".join(checkpoint.unsearched),
         )
     if unknown:
         kept = "an unknown class" if len(unknown) == 1 else f"{count(len(unknown))} unknown classes"
@@ -88,7 +84,7 @@ def code_count(checkpoint: Checkpoint) -> CodeCount:
 
     A 0 is what the reading of all pickles of the file proved. Of an unknown class it is not known.
     """
-    summary = safety_summary(checkpoint.globals, checkpoint.format, checkpoint.unsearched)
+    summary = safety_summary(checkpoint)
     detail = f"{summary.sentence} {summary.detail}"
     dangerous = [use for use in checkpoint.globals if use.verdict is Verdict.DANGEROUS]
     if dangerous:

@@ -25,7 +25,7 @@ ORDER = [Verdict.DANGEROUS, Verdict.INERT, Verdict.PLAIN]
 
 def safety_verdict(checkpoint: Checkpoint) -> None:
     """Draw one line that says whether the file could run code."""
-    summary = safety_summary(checkpoint.globals, checkpoint.format, checkpoint.unsearched)
+    summary = safety_summary(checkpoint)
     icon = ICONS[summary.worst]
     if summary.worst is Verdict.DANGEROUS:
         st.error(plain_sentence(summary.sentence), icon=icon)
@@ -35,7 +35,7 @@ def safety_verdict(checkpoint: Checkpoint) -> None:
 
 def safety_panel(checkpoint: Checkpoint) -> None:
     """Draw each global with its verdict, the most dangerous first."""
-    summary = safety_summary(checkpoint.globals, checkpoint.format, checkpoint.unsearched)
+    summary = safety_summary(checkpoint)
     st.markdown(plain_sentence(summary.detail))
     if not checkpoint.globals:
         return

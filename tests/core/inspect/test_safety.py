@@ -32,7 +32,7 @@ def summary_of(tmp_path):
         else:
             torch.save(value, path)
         checkpoint = open_checkpoint(path)
-        return safety_summary(checkpoint.globals, checkpoint.format, checkpoint.unsearched)
+        return safety_summary(checkpoint)
 
     return summarise
 
@@ -84,7 +84,7 @@ def test_what_hides_beside_the_pickle_is_told_apart_from_what_would_have_run(tmp
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("file/extra.pkl", pickle.dumps(Payload(os.system, "true"), protocol=2))
     checkpoint = open_checkpoint(path)
-    found = safety_summary(checkpoint.globals, checkpoint.format)
+    found = safety_summary(checkpoint)
     assert found.worst is Verdict.DANGEROUS
     assert found.sentence.startswith("This file hides ")
     assert "torch.load does not look" in found.sentence

@@ -65,7 +65,7 @@ def test_a_file_beside_the_weights_is_told_first(tmp_path: Path, name: str, pack
     checkpoint = open_checkpoint(path)
     told = f"{packing} contains {name}, which would have run {os.name}.system when loaded"
     assert danger_sentence(checkpoint) == f"{told}: Loupe did not run it."
-    summary = safety_summary(checkpoint.globals, checkpoint.format)
+    summary = safety_summary(checkpoint)
     assert summary.worst is Verdict.DANGEROUS
     assert "do not load that file" in summary.detail
 
