@@ -17,11 +17,9 @@ from core.predict import (
     UNTRAINED,
     Prediction,
     fed_sentence,
-    labels_in,
     predictions_verdict,
     require_classifier,
 )
-from core.server import bundled_images
 from pages.components.frame import danger_notice, empty_state, heading, page_verdict
 from pages.components.link.page_view import one_of, shared
 from pages.components.predict.chosen_image import chosen_image
@@ -98,12 +96,7 @@ def _predict(
         with columns[name]:
             tasks.append(_task(name, request, opened[name]))
     own = tray_images()
-    images = own or bundled(
-        bundled_images(
-            {labels_in(opened[name]) for name in loaded},
-            {task.preprocessing.channels for task in tasks},
-        )
-    )
+    images = own or bundled([(opened[task.slot], task.preprocessing) for task in tasks])
     if not images:
         with title:
             page_verdict("No images yet", "Add images to see the predictions.")

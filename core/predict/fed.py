@@ -60,6 +60,11 @@ def _edges(size: tuple[int, int]) -> str:
 def _normalised(preprocessing: Preprocessing) -> str:
     if (preprocessing.mean, preprocessing.std) == (IMAGENET.mean, IMAGENET.std):
         return "ImageNet mean/std"
+    return mean_std_words(preprocessing)
+
+
+def mean_std_words(preprocessing: Preprocessing) -> str:
+    """The mean and the standard deviation that are taken from a channel and divide it."""
     mean, std = _per_channel(preprocessing.mean), _per_channel(preprocessing.std)
     return f"mean/std {mean}" if mean == std else f"mean {mean}, std {std}"
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from core.checkpoint import Checkpoint, StateDict
 from core.inputs import IMAGENET, Preprocessing, stated_preprocessing
 from core.inspect import optimizer_words, stated_metrics, stated_step
+from core.predict.fed import mean_std_words
 from core.predict.labels import labels_in
-from core.wording import THIN, count, size, small, tensors
+from core.wording import THIN, count, size, tensors
 
 FEW_CLASSES = 4
 """Names of classes that a line has in full; of more it has the first and the last."""
@@ -56,19 +57,13 @@ def preprocessing_words(metadata: Mapping[str, object]) -> str:
     if stated.interpolation:
         parts.append(stated.interpolation)
     if stated.mean:
-        mean, std = _per_channel(stated.mean), _per_channel(stated.std)
-        parts.append(f"mean/std {mean}" if mean == std else f"mean {mean}, std {std}")
+        parts.append(mean_std_words(stated))
     return ", ".join(parts)
 
 
 def _size_words(stated: Preprocessing) -> str:
     height, width = stated.crop
     return f"{height}{THIN}px" if height == width else f"{height} × {width}{THIN}px"
-
-
-def _per_channel(values: tuple[float, ...]) -> str:
-    """One number if all channels have the same, else each."""
-    return " ".join(small(value, 3) for value in (values[:1] if len({*values}) == 1 else values))
 
 
 def _class_words(names: tuple[str, ...]) -> str:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import streamlit as st
 
 from core.plain_text import plain
-from core.predict import labels_in
-from core.server import bundled_images
 from core.wording import count, counted
 from pages.components.panels.panel import panel
 from pages.components.predict.image_tray import (
@@ -45,19 +43,12 @@ def first_images(models: Sequence[BenchSlot]) -> None:
 
 
 def _bundled(models: Sequence[BenchSlot]) -> Sequence[TrayImage]:
-    files = [
-        (shown.architecture, shown.checkpoint)
-        for shown in models
-        if shown.architecture is not None and shown.checkpoint is not None
-    ]
     return bundled(
-        bundled_images(
-            {labels_in(checkpoint) for _, checkpoint in files},
-            {
-                slot_preprocessing(architecture, checkpoint.identity, checkpoint).channels
-                for architecture, checkpoint in files
-            },
-        )
+        [
+            (file, slot_preprocessing(shown.architecture, file.identity, file))
+            for shown in models
+            if shown.architecture is not None and (file := shown.checkpoint) is not None
+        ]
     )
 
 

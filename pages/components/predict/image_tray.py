@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
@@ -11,10 +11,12 @@ from pathlib import Path
 import streamlit as st
 from PIL import Image
 
+from core.checkpoint import Checkpoint
 from core.errors import ImageError
-from core.inputs import decode_image
+from core.inputs import Preprocessing, decode_image
 from core.plain_text import plain
-from core.server import photographs, sample_images
+from core.predict import labels_in
+from core.server import bundled_images, photographs, sample_images
 from pages.components.cached import cached
 
 LARGEST_MB, ALL_MB = 25, 200
@@ -89,8 +91,12 @@ def clear_images() -> None:
     st.button("Clear", key=f"{KEY}-clear", on_click=_clear, type="tertiary")
 
 
-def bundled(paths: Sequence[Path]) -> tuple[TrayImage, ...]:
-    """Images that Loupe comes with, for a session that has none."""
+def bundled(models: Collection[tuple[Checkpoint, Preprocessing]]) -> tuple[TrayImage, ...]:
+    """The images that Loupe comes with for such models, for a session that has none."""
+    paths = bundled_images(
+        {labels_in(checkpoint) for checkpoint, _ in models},
+        {preprocessing.channels for _, preprocessing in models},
+    )
     return tuple(_bundled(str(path)) for path in paths)
 
 
