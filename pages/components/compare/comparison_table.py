@@ -64,7 +64,7 @@ def comparison_table(
     places = _places(identity, comparison)
     first = places[shown[0].key] if shown else None
     name = f"rows-{identity}"
-    take_row("compare-tensor", name, list(places))
+    take_row("compare-tensor", name, places)
     place = tree_table(table, name, first)
     tell("compare-tensor", None if place in (None, first) else comparison.rows[place].key)
     st.download_button(

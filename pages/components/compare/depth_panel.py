@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import streamlit as st
 
 from core.compare.report import DepthChart
 from core.plain_text import visible
+from pages.components.panels.own_component import own_component
 
 _FOLDER = Path(__file__).parent / "depth_widget"
 
@@ -38,7 +38,7 @@ def depth_panel(
             choose(None if name == chosen else name)
 
     at = chart.blocks.index(chosen) if chosen in chart.blocks else None
-    st.components.v2.component("loupe_depth", js=_text("depth.js"), css=_text("depth.css"))(
+    own_component(_FOLDER, "depth")(
         key=key, data={**_data(chart), "chosen": at}, on_block_change=clicked
     )
 
@@ -67,8 +67,3 @@ def _data(chart: DepthChart) -> dict[str, Any]:
         "hint": HINT,
         "signs": [sign for state, sign in SIGNS.items() if state in chart.states],
     }
-
-
-@cache
-def _text(name: str) -> str:
-    return (_FOLDER / name).read_text("utf-8")

@@ -59,7 +59,6 @@ def pair_card(row: Row, numbers: Numbers | None, identity: str) -> None:
 
 
 STYLE = """<style>
-.st-key-pair-card {--loupe-a: light-dark(#0B766C, #34C3B3); --loupe-b: light-dark(#B83375, #EC7DB2)}
 .st-key-pair-card p > strong > code {background: none; padding: 0; font-weight: inherit;
   overflow-wrap: anywhere}
 .loupe-sides {width: 100%; border-collapse: collapse; font-size: 0.9rem;

@@ -105,7 +105,7 @@ STYLE = """<style>
   grid-template-columns: repeat(auto-fit, minmax(min(15rem, 100%), 1fr))}
 .loupe-health p {display: flex; gap: 0.4rem; margin: 0; font-size: inherit}
 .loupe-health b {color: var(--loupe-fresh); font-weight: 650}
-.loupe-health .found b {color: light-dark(#8A5A00, #DDA52E)}
+.loupe-health .found b {color: var(--loupe-changed)}
 .loupe-health span {margin-left: auto; color: var(--loupe-muted); white-space: nowrap;
   font-variant-numeric: tabular-nums}
 </style>"""

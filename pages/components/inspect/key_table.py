@@ -60,12 +60,12 @@ def key_table(state_dict: StateDict, identity: str) -> TensorEntry | None:
     except FilterError as error:
         st.warning(plain_sentence(str(error)), icon=":material/warning:")
         return None
-    keys = list(state_dict)
     name = table_name(identity)
-    take_row("inspect-tensor", name, keys)
+    take_row("inspect-tensor", name, state_dict)
     row = tree_table(table, name)
-    tell("inspect-tensor", None if row is None else keys[row])
-    return None if row is None else state_dict[keys[row]]
+    entry = None if row is None else list(state_dict.values())[row]
+    tell("inspect-tensor", None if entry is None else entry.key)
+    return entry
 
 
 def table_name(identity: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from core.plain_text import visible
 from core.wording import counted, parameters, share_text, size, tensors
 from pages.components.cached import cached
 from pages.components.link.page_view import shared
+from pages.components.panels.own_component import own_component
 
 _FOLDER = Path(__file__).parent / "map_widget"
 
@@ -53,9 +53,7 @@ def module_tiles(nodes: Sequence[ModuleNode], identity: str) -> None:
         "tiles": drawn,
         "chosen": paths.index(chosen) if chosen is not None and chosen in paths else None,
     }
-    st.components.v2.component("loupe_module_map", js=_text("map.js"), css=_text("map.css"))(
-        key=key, data=data, on_module_change=clicked
-    )
+    own_component(_FOLDER, "map")(key=key, data=data, on_module_change=clicked)
 
 
 @cached(16)
@@ -97,8 +95,3 @@ def _tile(tile: Tile) -> dict[str, Any]:
 
 def _state_key(identity: str) -> str:
     return f"inspect-module-{identity}"
-
-
-@cache
-def _text(name: str) -> str:
-    return (_FOLDER / name).read_text("utf-8")

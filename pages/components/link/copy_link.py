@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.server import link_query
 from pages.components.link.page_view import view
+from pages.components.panels.own_component import own_component
 from pages.components.workspace import workspace
 
 _FOLDER = Path(__file__).parent / "copy_widget"
@@ -22,18 +23,9 @@ def copy_link(page: str) -> None:
     link as it is now: the browser raises `asked`, and copies once it is `answered`.
     """
     asked = st.session_state.get(_KEY, {}).get("asked")
-    _widget()(
+    own_component(_FOLDER, "copy_link")(
         key=_KEY,
         data={"query": link_query(workspace().bench, view(page)), "answered": asked},
         on_asked_change=lambda: None,
         width="content",
-    )
-
-
-def _widget() -> st.components.v2.types.ComponentRenderer:
-    return st.components.v2.component(
-        "loupe_copy_link",
-        html=(_FOLDER / "copy_link.html").read_text("utf-8"),
-        css=(_FOLDER / "copy_link.css").read_text("utf-8"),
-        js=(_FOLDER / "copy_link.js").read_text("utf-8"),
     )

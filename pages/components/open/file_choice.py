@@ -56,7 +56,7 @@ def file_choice(slot: str, title: str = "", form: Form = "") -> None:
 
 _STYLE = """<style>
 [class*=st-key-zone-tall-], [class*=st-key-zone-wide-] {padding: 0.5rem 0.75rem 0.75rem;
-  border: 1px dashed light-dark(#C8CCC5, #3A4145); border-radius: 8px;
+  border: 1px dashed var(--loupe-dash); border-radius: 8px;
   background: var(--loupe-panel)}
 [class*=st-key-ways-] {justify-content: space-between; row-gap: 0}
 [class*=st-key-zone-tall-] [class*=st-key-ways-] {justify-content: center; column-gap: 1.5rem}

@@ -44,7 +44,7 @@ _STYLE = """<style>
   [data-testid=stMetricLabel] * {font-size: 0.89rem; color: var(--loupe-muted); white-space: normal;
   overflow: visible}
 [class*=st-key-number-good] [data-testid=stMetricValue] {color: var(--loupe-fresh)}
-[class*=st-key-number-doubt] [data-testid=stMetricValue] {color: light-dark(#8A5A00, #DDA52E)}
+[class*=st-key-number-doubt] [data-testid=stMetricValue] {color: var(--loupe-changed)}
 [class*=st-key-number-danger] [data-testid=stMetricValue] {color: var(--loupe-gone)}
 [data-testid=stLayoutWrapper]:has(> [class*=st-key-numbers-]) {container-type: inline-size}
 @container (max-width: 50rem) {

@@ -10,6 +10,7 @@ import streamlit as st
 
 from core.server.files import SET_SUFFIXES, SUFFIXES, set_reference
 from core.server.web import KEPT_FOR_RELOAD
+from pages.components.panels.own_component import own_component
 from pages.components.resources import store, transfers
 from pages.components.session import is_here, session_id
 
@@ -30,7 +31,7 @@ def upload(slot: str, title: str = "", form: Form = "") -> str | None:
     What arrived is read from the server's own intake, because the browser is not trusted with it.
     """
     token = _token(slot)
-    _widget()(
+    own_component(_FOLDER, "upload")(
         key=f"upload-{slot}",
         data={
             "label": f"Upload a checkpoint into {slot}",
@@ -55,15 +56,6 @@ def upload(slot: str, title: str = "", form: Form = "") -> str | None:
         ((name, stored),) = finished.items()
         return f"sha256:{stored.sha256}/{name}"
     return set_reference({name: stored.sha256 for name, stored in finished.items()})
-
-
-def _widget() -> st.components.v2.types.ComponentRenderer:
-    return st.components.v2.component(
-        "loupe_upload",
-        html=(_FOLDER / "upload.html").read_text(),
-        css=(_FOLDER / "upload.css").read_text(),
-        js=(_FOLDER / "upload.js").read_text(),
-    )
 
 
 def _token(slot: str) -> str:

@@ -1,1 +1,1 @@
-"""The panels that pages are made of: a head with a title, a body, and lists of lines."""
+"""What pages are made of: panels, lists of lines, and components of our own."""

@@ -16,7 +16,7 @@ STYLE = """<style>
 .st-key-fed-change p {text-decoration: underline; text-underline-offset: 2px}
 .st-key-fed [data-testid=stPopoverButton] [data-testid=stIconMaterial] {display: none}
 .st-key-k [role=group] {background: var(--loupe-ground);
-  border: 1px solid light-dark(#C8CCC5, #3A4145)}
+  border: 1px solid var(--loupe-dash)}
 [data-testid=stPopoverBody]:has(.st-key-fed-settings) {width: min(60rem, 94vw); max-width: none}
 </style>"""
 """The popover's button is a link at the end of the line; its body has room for two models."""

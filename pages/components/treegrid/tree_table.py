@@ -7,9 +7,8 @@ alone. So neither a click nor a rerun sends the rows again.
 from __future__ import annotations
 
 import json
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Collection, MutableMapping
 from dataclasses import dataclass
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import streamlit as st
 
 from pages.components.link.page_view import linked
+from pages.components.panels.own_component import own_component
 from pages.components.treegrid.table_data import PackedTable
 
 _FOLDER = Path(__file__).parent / "widget"
@@ -55,7 +55,7 @@ def tree_table(table: PackedTable, name: str, first: int | None = None) -> int |
     elif key not in st.session_state and choice.chosen is not None:
         choice.tell(choice.chosen)
     head = {"digest": table.digest, "name": key, "turn": choice.turn, "chosen": choice.told}
-    _component()(
+    own_component(_FOLDER, "treegrid")(
         key=key,
         data=json.dumps(head).encode() + b"\n" + table.body,
         on_row_change=lambda: _heard(key, choice),
@@ -70,14 +70,14 @@ def choose_row(name: str, row: int | None) -> None:
     choice.is_own = True
 
 
-def take_row(link: str, name: str, keys: Sequence[str]) -> None:
+def take_row(link: str, name: str, keys: Collection[str]) -> None:
     """Choose the row whose key the link that opened this session has under the name `link`.
 
-    `keys` has the key of each row by its number.
+    `keys` has the key of each row, in the order of their numbers.
     """
     key = linked(link)
     if key is not None and key in keys:
-        choose_row(name, keys.index(key))
+        choose_row(name, list(keys).index(key))
 
 
 def widget_key(name: str) -> str:
@@ -99,14 +99,3 @@ def _heard(key: str, choice: _Choice) -> None:
     row = st.session_state[key].get("row")
     choice.chosen = row if isinstance(row, int) else None
     choice.is_own = True
-
-
-def _component() -> st.components.v2.types.ComponentRenderer:
-    return st.components.v2.component(
-        "loupe_treegrid", js=_text("treegrid.js"), css=_text("treegrid.css")
-    )
-
-
-@cache
-def _text(name: str) -> str:
-    return (_FOLDER / name).read_text("utf-8")

@@ -268,7 +268,7 @@ def _packed_modules(identity: str, chosen: str, text: str, _fitted: Fitting) -> 
             lambda pair: f"{count(pair[0])} of {count(pair[1])}",
             lambda pair: pair[0] / pair[1],
             hint="Keys that the file has, of all of the module",
-            colour="light-dark(#2C9657, #4CC07D)",
+            colour="var(--loupe-fits)",
         ),
         Column("Parameters", "number", sizes, count, drop=1),
         Column("Share", "number", [size / total for size in sizes], share_text, drop=2),
