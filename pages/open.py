@@ -18,13 +18,13 @@ from pages.components.identified import identification
 from pages.components.open.candidates_panel import candidates_panel
 from pages.components.open.file_choice import file_choice
 from pages.components.open.first_images import first_images
-from pages.components.open.first_keys import keys_panel, turn_to
+from pages.components.open.first_keys import keys_panel
 from pages.components.open.in_the_file import in_the_file
 from pages.components.open.numbers_row import numbers_row
 from pages.components.open.repair_preview import repair_preview, why_sure
 from pages.components.open.welcome import no_file_at_hand, what_you_will_see
 from pages.components.pressed import pressed
-from pages.components.slot_choice import close_button
+from pages.components.slot_choice import close_button, turn_to
 from pages.components.top_bar.stages import BenchSlot, bench_slots
 from pages.components.workspace import SLOTS, workspace
 
@@ -219,17 +219,17 @@ def _open_error(error: LoupeError) -> None:
 
 
 SLOT_STYLE = """<style>
-[class*=st-key-slothead-] {border-top: 3px solid light-dark(#0B766C, #34C3B3);
+[class*=st-key-slothead-] {border-top: 3px solid var(--loupe-a);
   padding-top: 0.6rem; margin-bottom: 0.25rem}
-.st-key-slothead-B {border-top-color: light-dark(#B83375, #EC7DB2)}
+.st-key-slothead-B {border-top-color: var(--loupe-b)}
 [class*=st-key-slothead-] p, [class*=st-key-slothead-] [data-testid=stMarkdownContainer],
 [class*=st-key-slothead-] [data-testid=stCaptionContainer] {margin: 0}
 [class*=st-key-slothead-] [data-testid=stMarkdown] p > strong:first-child:not(:only-child) {
   display: inline-block; min-width: 1.5rem; text-align: center; border-radius: 5px;
-  padding: 0.1rem 0; margin-right: 0.35rem; color: light-dark(#0B766C, #34C3B3);
-  background: light-dark(#D7EAE8, #143532)}
+  padding: 0.1rem 0; margin-right: 0.35rem; color: var(--loupe-a);
+  background: var(--loupe-a-tint)}
 .st-key-slothead-B [data-testid=stMarkdown] p > strong:first-child:not(:only-child) {
-  color: light-dark(#B83375, #EC7DB2); background: light-dark(#F4DDE9, #3D2031)}
+  color: var(--loupe-b); background: var(--loupe-b-tint)}
 </style>"""
 
 

@@ -60,6 +60,12 @@ def _title(checkpoint: Checkpoint, path: str) -> str:
     return f"{visible(path) or 'the whole file'} ({tensors} tensors{suffix})"
 
 
+def turn_to(page: str, slot: str) -> None:
+    """Go to the page `inspect` or `fit`, with the slot in view there."""
+    st.session_state[f"{page}-slot"] = slot
+    st.switch_page(f"pages/{page}.py")
+
+
 def slot_switch(key: str) -> str | None:
     """Draw a switch if both slots have an open file.
 

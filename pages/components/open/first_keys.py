@@ -12,6 +12,7 @@ from core.wording import count, shape
 from pages.components.panels.panel import panel
 from pages.components.panels.panel_lines import PanelLine, draw_lines
 from pages.components.pressed import pressed
+from pages.components.slot_choice import turn_to
 
 MOST_KEYS = 8
 """Keys that are shown; Inspect and Fit show all."""
@@ -26,7 +27,7 @@ def keys_panel(slot: str, state_dict: StateDict) -> None:
         first_keys(slot, state_dict, "inspect")
 
 
-def first_keys(slot: str, state_dict: StateDict, page: str | None) -> None:
+def first_keys(slot: str, state_dict: StateDict, page: str) -> None:
     """Draw the first keys, with a link to all of them on `page`."""
     entries = islice(state_dict.items(), MOST_KEYS)
     draw_lines([PanelLine("", "inherit", key, shape(entry.shape)) for key, entry in entries])
@@ -34,7 +35,7 @@ def first_keys(slot: str, state_dict: StateDict, page: str | None) -> None:
     all_of_them(slot, f"{count(min(MOST_KEYS, number))} of {count(number)} keys", page)
 
 
-def all_of_them(slot: str, shown: str, page: str | None) -> None:
+def all_of_them(slot: str, shown: str, page: str) -> None:
     """Draw how many of how many are shown, with a link to the others on `page`."""
     with st.container(
         horizontal=True,
@@ -43,13 +44,5 @@ def all_of_them(slot: str, shown: str, page: str | None) -> None:
         key=f"panelfoot-{slot}",
     ):
         st.caption(plain(shown), width="content")
-        if page is not None and pressed(
-            plain(TITLES[page]), key=f"all-keys-{page}-{slot}", type="tertiary"
-        ):
+        if pressed(plain(TITLES[page]), key=f"all-keys-{page}-{slot}", type="tertiary"):
             turn_to(page, slot)
-
-
-def turn_to(page: str, slot: str) -> None:
-    """Go to `page`, with the slot in view there."""
-    st.session_state[f"{page}-slot"] = slot
-    st.switch_page(f"pages/{page}.py")

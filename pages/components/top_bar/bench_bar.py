@@ -18,7 +18,7 @@ from pages.components.link.copy_link import copy_link
 from pages.components.link.page_view import one_of, shared
 from pages.components.predict.image_tray import add_images
 from pages.components.pressed import pressed
-from pages.components.slot_choice import close_button, state_dict_choice
+from pages.components.slot_choice import close_button, state_dict_choice, turn_to
 from pages.components.top_bar import quick_demo
 from pages.components.top_bar.stages import BenchSlot, bench_slots
 from pages.components.workspace import SLOTS, open_sample, workspace
@@ -179,7 +179,6 @@ def _turn_to_page(step: NextStep) -> None:
         st.switch_page("pages/predict.py")
     if step.action is Action.OPEN_ANOTHER:
         st.switch_page("pages/open.py")
-    st.session_state["fit-slot"] = step.slots[0]
     if step.action is Action.REVIEW:
         st.session_state[REVIEW] = True
-    st.switch_page("pages/fit.py")
+    turn_to("fit", step.slots[0])
