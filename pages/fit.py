@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -19,7 +17,6 @@ from pages.components.fit.matching.keys_in_file import keys_in_file
 from pages.components.fit.matching.match_table import match_table
 from pages.components.fit.page_grid import STYLE
 from pages.components.fit.proof_panel import proof_panel
-from pages.components.fit.recipe_bar import use
 from pages.components.fit.repair_panel import repair_panel
 from pages.components.fit.review_panel import nearest_panel, review_panel
 from pages.components.frame import danger_notice, empty_state, heading, page_verdict
@@ -52,7 +49,6 @@ def main() -> None:
 
 
 def _draw(view: FitView, top: DeltaGenerator) -> None:
-    take = partial(use, view.slot)
     strip = st.container()
     with st.container(key="fit-body"):
         left = st.container(key="fit-left", gap="small")
@@ -63,13 +59,13 @@ def _draw(view: FitView, top: DeltaGenerator) -> None:
         with top:
             _title(view.headline)
         with left:
-            architecture_panel(view, take)
+            architecture_panel(view)
         with right:
             keys_in_file(view.state_dict, view.checkpoint.identity)
         return
     with left:
         repair_panel(view, fitted)
-        architecture_panel(view, take)
+        architecture_panel(view)
         outcome = load_panel(view, fitted)
     request = None if view.proposed else slot_request(view.slot)
     loaded = request is not None and request in model_pool().resident()
@@ -82,10 +78,10 @@ def _draw(view: FitView, top: DeltaGenerator) -> None:
         coverage_strip(fitted.before, fitted.match, repaired=fitted.is_repaired, loaded=loaded)
     with decide:
         if not loaded:
-            review_panel(view, take)
+            review_panel(view)
     with right:
         match_table(fitted, view.name, loaded=loaded)
-        nearest_panel(view, take)
+        nearest_panel(view)
         if not view.proposed:
             _takeaway(view, fitted, loaded=loaded)
 

@@ -68,10 +68,14 @@ class FitView:
             return Headline("Which architecture does this checkpoint fit?")
         return chosen_headline(self.architecture, self.fitted.fit, self.fitted.proposals)
 
+    def take(self, architecture: Architecture, recipe: Recipe) -> None:
+        """Choose them for the slot; it can be undone."""
+        use(self.slot, architecture, recipe)
+
     def change(self, recipe: Recipe) -> None:
         """Take the architecture on show with this recipe; it can be undone."""
         if self.architecture is not None:
-            use(self.slot, self.architecture, recipe)
+            self.take(self.architecture, recipe)
 
 
 def fit_view(slot: str, checkpoint: Checkpoint, state_dict: StateDict) -> FitView:

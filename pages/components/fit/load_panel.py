@@ -31,7 +31,7 @@ from core.server import Job, SlotState
 from core.wording import count, pass_time, size
 from pages.components.fit.fit_view import FitView
 from pages.components.fit.fitting import Fitting
-from pages.components.fit.matching.coverage_strip import lines_table
+from pages.components.fit.matching.lines_table import lines_table
 from pages.components.job_panel import job_panel
 from pages.components.panels.panel import panel
 from pages.components.resources import jobs, model_pool

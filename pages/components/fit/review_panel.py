@@ -3,14 +3,10 @@ keys that do not match."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import streamlit as st
 
-from core.architectures import Architecture
 from core.fit.identify import architecture_words, hints_of
 from core.fit.review import Choice, Problem, choices_of, problems_of
-from core.fixes import Recipe
 from core.plain_text import plain, plain_sentence
 from core.recipe import with_fixes
 from core.theme import STATE_MARKS
@@ -30,15 +26,13 @@ MOST_REMEDIES = 3
 NAMED = 3
 """Architectures that compute the same which a choice names."""
 
-Use = Callable[[Architecture, Recipe], None]
 
-
-def review_panel(view: FitView, use: Use) -> None:
+def review_panel(view: FitView) -> None:
     """Draw what there is to choose from where several fit, and the keys that do not match; nothing
-    where there is nothing to decide. `use(architecture, recipe)` takes a choice."""
+    where there is nothing to decide."""
     candidate = view.candidate
     if view.proposed and candidate is not None and candidate.fits and not view.is_sure:
-        _choices(view, "Which one is it?", use)
+        _choices(view, "Which one is it?")
     if view.fitted is not None and not view.fitted.fit.fits:
         problems = _problems_of(view.fitted.identity, view.fitted)
         # With no key in its place the whole repair is what helps, and the panel of repairs has it.
@@ -46,14 +40,14 @@ def review_panel(view: FitView, use: Use) -> None:
             _problems(view, problems)
 
 
-def nearest_panel(view: FitView, use: Use) -> None:
+def nearest_panel(view: FitView) -> None:
     """Draw the nearest candidates where none fits."""
     candidate = view.candidate
     if view.proposed and candidate is not None and not candidate.fits:
-        _choices(view, "The nearest architectures", use)
+        _choices(view, "The nearest architectures")
 
 
-def _choices(view: FitView, title: str, use: Use) -> None:
+def _choices(view: FitView, title: str) -> None:
     choices = _choices_of(view.name, view.checkpoint.name, view)
     if not choices:
         return
@@ -62,7 +56,7 @@ def _choices(view: FitView, title: str, use: Use) -> None:
     with body:
         with st.container(key="fit-choices"):
             for at, choice in enumerate(choices[:MOST_CHOICES]):
-                _choice(view.key, at, choice, use)
+                _choice(view, at, choice)
         if len(choices) > MOST_CHOICES:
             st.caption(
                 f"{count(len(choices) - MOST_CHOICES)} more are under *Choose* beside the "
@@ -82,7 +76,7 @@ def _problems_of(identity: str, _fitted: Fitting) -> tuple[Problem, ...]:
     return problems_of(_fitted.fit, _fitted.proposals)
 
 
-def _choice(key: str, at: int, choice: Choice, use: Use) -> None:
+def _choice(view: FitView, at: int, choice: Choice) -> None:
     with st.container(border=True, key=f"choice-{at:d}", gap="xsmall"):
         shown = " :gray[· shown here]" if at == 0 else ""
         st.markdown(f"**{plain(architecture_words(choice.architecture))}**{shown}")
@@ -90,8 +84,8 @@ def _choice(key: str, at: int, choice: Choice, use: Use) -> None:
             st.caption(plain_sentence(line))
         st.button(
             "Choose" if choice.fits else "Try it",
-            key=f"{key}-choice-{at:d}",
-            on_click=use,
+            key=f"{view.key}-choice-{at:d}",
+            on_click=view.take,
             args=(choice.architecture, choice.recipe),
         )
 

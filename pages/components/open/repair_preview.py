@@ -8,12 +8,12 @@ import streamlit as st
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import LoupeError
 from core.fit.identify import Candidate
-from core.fixes import Recipe
-from core.plain_text import markup, plain_sentence
+from core.plain_text import plain_sentence
 from core.recipe import Change
 from core.theme import STATE_MARKS
-from core.wording import count, percent, shape
-from pages.components.fit.fitting import Fitting, fitting
+from core.wording import count, shape
+from pages.components.fit.fitting import fitting
+from pages.components.fit.matching.coverage_strip import cover_bars
 from pages.components.open.first_keys import all_of_them, first_keys
 from pages.components.panels.panel import panel
 from pages.components.panels.panel_lines import PanelLine, draw_lines
@@ -30,24 +30,22 @@ def repair_preview(
 ) -> None:
     """Draw the coverage as saved and repaired, and the first keys that the repair changes."""
     try:
-        before = fitting(checkpoint.identity, state_dict, Recipe(), sure.architecture)
-        after = fitting(checkpoint.identity, state_dict, sure.recipe, sure.architecture)
+        fitted = fitting(checkpoint.identity, state_dict, sure.recipe, sure.architecture)
     except LoupeError as error:
         st.error(plain_sentence(str(error)), icon=":material/error:")
         return
     needs_repair = bool(sure.recipe.steps)
     title = "Proposed repair" if needs_repair else "Fits as it is"
     _, body = panel(f"repair-{slot}", title, "sure")
-    bars = [("As saved", before), *([("Repaired", after)] if needs_repair else [])]
     with body:
-        st.html(f"{STYLE}{''.join(_bar(name, fitted) for name, fitted in bars)}")
+        repaired = {"Repaired": fitted.match} if needs_repair else {}
+        cover_bars({"As saved": fitted.before, **repaired})
         if not needs_repair:
             first_keys(slot, state_dict, "fit")
             return
-        changes = [change for outcome in after.trial.outcomes for change in outcome.changes]
-        total = sum(outcome.total for outcome in after.trial.outcomes)
-        repaired = after.trial.state_dict
-        draw_lines([_line(change, repaired) for change in changes[:MOST_CHANGES]])
+        changes = [change for outcome in fitted.trial.outcomes for change in outcome.changes]
+        total = sum(outcome.total for outcome in fitted.trial.outcomes)
+        draw_lines([_line(change, fitted.trial.state_dict) for change in changes[:MOST_CHANGES]])
         shown = f"{count(min(MOST_CHANGES, len(changes)))} of {count(total)} changed keys"
         all_of_them(slot, shown, "fit")
 
@@ -56,18 +54,6 @@ def why_sure(slot: str, sure: Candidate) -> None:
     """Draw the evidence for the sure architecture of a slot's file."""
     _, body = panel(f"why-{slot}", "Why this is sure")
     body.markdown("  \n".join(f":green[✓] {plain_sentence(fact)}" for fact in sure.evidence))
-
-
-def _bar(name: str, fitted: Fitting) -> str:
-    share = fitted.match.coverage_keys
-    state = "whole" if share == 1 else "part" if share else "none"
-    matched = f"{count(len(fitted.match.matched))} of {count(fitted.match.total)} keys match"
-    return (
-        f'<div class="loupe-cover {state}" role="img" '
-        f'aria-label="{markup(name)}: {percent(share)}, {matched}" title="{matched}">'
-        f"<span>{markup(name)}</span><i><b style='width:{100 * share:.3f}%'></b></i>"
-        f"<strong>{percent(share)}</strong></div>"
-    )
 
 
 def _line(change: Change, repaired: StateDict) -> PanelLine:
@@ -89,17 +75,3 @@ def _line(change: Change, repaired: StateDict) -> PanelLine:
     entry = repaired.get(change.after[0]) if change.after else None
     shapes = f"{change.was} → {change.now}" if change.now else shape(entry.shape) if entry else ""
     return PanelLine(sign, mark.colour, text, shapes, removed, added)
-
-
-STYLE = """<style>
-.loupe-cover {display: grid; grid-template-columns: 4.5rem 1fr 4rem; gap: 0.75rem;
-  align-items: center; line-height: 1.9; color: var(--loupe-muted)}
-.loupe-cover i {height: 8px; border-radius: 4px; background: var(--loupe-line);
-  overflow: hidden}
-.loupe-cover b {display: block; height: 100%; background: var(--loupe-fits)}
-.loupe-cover strong {font-size: 1.3rem; font-weight: 650; text-align: right;
-  font-variant-numeric: tabular-nums}
-.loupe-cover.whole strong {color: var(--loupe-fresh)}
-.loupe-cover.part strong {color: light-dark(#8A5A00, #DDA52E)}
-.loupe-cover.none strong {color: var(--loupe-gone)}
-</style>"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import streamlit as st
 
@@ -35,17 +35,12 @@ from pages.components.fit.fitting import remarks_on
 from pages.components.panels.panel import panel
 from pages.components.workspace import workspace
 
-Use = Callable[[Architecture, Recipe], None]
-
 NAMED = 2
 """Architectures of the same tensors that the foot names."""
 
 
-def architecture_panel(view: FitView, use: Use) -> None:
-    """Draw the choice, the reasons and the other candidates.
-
-    `use(architecture, recipe)` is called before the page is drawn again.
-    """
+def architecture_panel(view: FitView) -> None:
+    """Draw the choice, the reasons and the other candidates."""
 
     def choose(architecture: Architecture | None) -> None:
         workspace().update(view.slot, architecture=architecture.key if architecture else None)
@@ -82,7 +77,7 @@ def architecture_panel(view: FitView, use: Use) -> None:
             with st.popover("Choose", type="tertiary", width="content"):
                 if stated and (current is None or current.name != stated.architecture.name):
                     use_stated(view.key, stated, view.state_dict, choose)
-                _candidates(view, use)
+                _candidates(view)
 
 
 def _mark(view: FitView) -> str:
@@ -138,7 +133,7 @@ def _same_keys(candidate: Candidate | None) -> str:
     return plain(f"Same keys: {listed([other.tagged_name for other, _ in ranked], NAMED)}")
 
 
-def _candidates(view: FitView, use: Use) -> None:
+def _candidates(view: FitView) -> None:
     """Draw what was identified, the evidence, and every other candidate."""
     identified = view.identified
     if identified is None:
@@ -152,12 +147,12 @@ def _candidates(view: FitView, use: Use) -> None:
         st.button(
             _label(best, identified),
             key=f"{view.key}-identified",
-            on_click=use,
+            on_click=view.take,
             args=(best.architecture, best.recipe),
         )
     st.markdown("\n".join(f"- {plain_sentence(fact)}" for fact in best.evidence))
     if best.also or best.adapted:
-        _equivalents(view.key, best, use)
+        _equivalents(view, best)
     if others:
         st.markdown("**Other candidates**")
     for i, candidate in enumerate(others, 1):
@@ -166,7 +161,7 @@ def _candidates(view: FitView, use: Use) -> None:
             st.button(
                 "Use",
                 key=f"{view.key}-candidate-{i}",
-                on_click=use,
+                on_click=view.take,
                 args=(candidate.architecture, candidate.recipe),
             )
 
@@ -177,7 +172,7 @@ def _label(candidate: Candidate, identified: Identification) -> str:
     return "Use with its repair" if candidate.recipe.steps else "Use"
 
 
-def _equivalents(key: str, candidate: Candidate, use: Use) -> None:
+def _equivalents(view: FitView, candidate: Candidate) -> None:
     """Draw a choice of the architectures that the file may be for as well."""
     titles = {
         architecture.title: architecture for architecture in (*candidate.also, *candidate.adapted)
@@ -186,13 +181,13 @@ def _equivalents(key: str, candidate: Candidate, use: Use) -> None:
         architecture.title: f"{architecture.title}: {relation_words(relation)}"
         for architecture, relation in zip(candidate.also, candidate.relations, strict=True)
     }
-    box = f"{key}-namesake"
+    box = f"{view.key}-namesake"
 
     def on_change() -> None:
         title = st.session_state[box]
         st.session_state[box] = None
         if title:
-            use(titles[title], candidate.recipe)
+            view.take(titles[title], candidate.recipe)
 
     st.selectbox(
         "Use another candidate",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import streamlit as st
 
-from core.fit import Line, Match
-from core.plain_text import MAX_LENGTH, markup, visible
+from core.fit import Match
+from core.plain_text import markup
 from core.theme import STATE_MARKS
 from core.wording import count, percent
 
@@ -18,10 +18,6 @@ WORDS: Mapping[str, str] = {
     "mismatched": "same key, different shape or layout",
     "benign": "not in the file; the model computes them or does without them",
 }
-MAX_LINES = 300
-MAX_KEYS = 400
-"""The most lines that a section shows and the most keys that a line shows, so that 20,000 keys
-are drawn quickly."""
 
 STATES = ("matched", "missing", "unexpected", "mismatched")
 
@@ -31,15 +27,33 @@ def coverage_strip(before: Match, after: Match, *, repaired: bool, loaded: bool 
     something if `repaired`. Of a loaded model only what it has is drawn."""
     one = loaded or not repaired
     name = "Coverage" if loaded else "Repaired" if repaired else "As saved"
-    bars = _bar(name, after) if one else _bar("As saved", before) + _bar("Repaired", after)
+    shown = {name: after} if one else {"As saved": before, "Repaired": after}
     was, now = _counts(before), _counts(after)
     states = [*STATES, *(["benign"] if now["benign"] else [])]
     counts = "".join(
         _count(state, now[state] if one else was[state], now[state]) for state in states
     )
     st.html(
-        f'{STYLE}<div class="fit-strip"><div class="bars">{bars}{_parameters(after)}</div>'
+        f'{BAR_STYLE}{STYLE}<div class="fit-strip">'
+        f'<div class="bars">{"".join(map(_bar, shown, shown.values()))}{_parameters(after)}</div>'
         f'<div class="counts">{counts}</div></div>'
+    )
+
+
+def cover_bars(matches: Mapping[str, Match]) -> None:
+    """Draw a bar for each match under its name."""
+    st.html(f"{BAR_STYLE}{''.join(map(_bar, matches, matches.values()))}")
+
+
+def _bar(name: str, match: Match) -> str:
+    """The share of the model's keys that match."""
+    share = match.coverage_keys
+    covers = "whole" if share == 1 else "part" if share else "none"
+    matched = f"{count(len(match.matched))} of {count(match.total)} keys match"
+    return (
+        f'<div class="loupe-cover {covers}" role="img" aria-label="{markup(name)}: '
+        f'{percent(share)}, {matched}" title="{matched}"><span>{markup(name)}</span>'
+        f'<i><u style="width:{100 * share:.3f}%"></u></i><strong>{percent(share)}</strong></div>'
     )
 
 
@@ -61,17 +75,6 @@ def _counts(match: Match) -> Mapping[str, int]:
     }
 
 
-def _bar(name: str, match: Match) -> str:
-    share = match.coverage_keys
-    covers = "whole" if share == 1 else "part" if share else "none"
-    matched = f"{count(len(match.matched))} of {count(match.total)} keys match"
-    return (
-        f'<div class="bar {covers}" role="img" aria-label="{markup(name)}: {percent(share)}, '
-        f'{matched}" title="{matched}"><span>{markup(name)}</span>'
-        f'<i><u style="width:{100 * share:.3f}%"></u></i><strong>{percent(share)}</strong></div>'
-    )
-
-
 def _count(state: str, was: int, now: int) -> str:
     """The number of keys in a state, before and after; a zero is grey."""
     first = ""
@@ -89,42 +92,17 @@ def _look(number: int) -> str:
     return "some" if number else "zero"
 
 
-def lines_table(lines: Sequence[Line]) -> None:
-    """Draw groups of keys without a state, such as those that keep their initial values."""
-    st.html(f'{STYLE}<div class="fit-diff">{_lines(lines)}</div>')
-
-
-def _lines(lines: Sequence[Line]) -> str:
-    more = len(lines) - MAX_LINES
-    rest = f'<div class="line note">… and {count(more)} more lines</div>' if more > 0 else ""
-    return "".join(map(_line, lines[:MAX_LINES])) + rest
-
-
-def _line(line: Line) -> str:
-    if len(line.keys) == 1:
-        return f'<div class="line">{_row(line.title, line.notes[0])}</div>'
-    keys = [visible(key) for key in line.keys[:MAX_KEYS]]
-    width = max(map(len, keys))
-    rows = [
-        markup(f"{key:{width}}  {note}", 2 * MAX_LENGTH)
-        for key, note in zip(keys, line.notes, strict=False)
-    ]
-    more = len(line.keys) - MAX_KEYS
-    if more > 0:
-        rows.append(f"… and {count(more)} more keys")
-    listed = "\n".join(rows)
-    return (
-        f"<details><summary>{_row(line.title, f'{count(len(line.keys))} keys')}</summary>"
-        f"<pre>{listed}</pre></details>"
-    )
-
-
-def _row(name: str, note: str) -> str:
-    return (
-        f'<div class="row"><code>{markup(name)}</code>'
-        f'<span class="note">{markup(note)}</span></div>'
-    )
-
+BAR_STYLE = """<style>
+.loupe-cover {display: grid; grid-template-columns: 5rem 1fr 4.9rem; gap: 0.85rem;
+  align-items: center; color: var(--loupe-muted)}
+.loupe-cover i {height: 9px; border-radius: 5px; background: var(--loupe-line); overflow: hidden}
+.loupe-cover u {display: block; height: 100%; background: var(--loupe-fits)}
+.loupe-cover strong {font-size: 1.43rem; line-height: 1.3; font-weight: 650;
+  font-variant-numeric: tabular-nums; white-space: nowrap}
+.loupe-cover.whole strong {color: var(--loupe-fresh)}
+.loupe-cover.part strong {color: var(--loupe-changed)}
+.loupe-cover.none strong {color: var(--loupe-gone)}
+</style>"""
 
 STATE_COLOURS = "".join(
     f".fit-strip .{state} .some {{color: {STATE_MARKS[state].colour}}}\n" for state in WORDS
@@ -137,16 +115,6 @@ STYLE = (
   align-items: center; padding: 0.85rem 1rem; border: 1px solid var(--loupe-line);
   border-radius: 8px}
 .fit-strip .bars {display: grid; gap: 0.35rem; min-width: 0}
-.fit-strip .bar {display: grid; grid-template-columns: 5rem 1fr 4.9rem; gap: 0.85rem;
-  align-items: center; color: var(--loupe-muted)}
-.fit-strip .bar i {height: 9px; border-radius: 5px; background: var(--loupe-line);
-  overflow: hidden}
-.fit-strip .bar u {display: block; height: 100%; background: var(--loupe-fits)}
-.fit-strip .bar strong {text-align: left; font-size: 1.43rem; line-height: 1.3;
-  font-weight: 650; font-variant-numeric: tabular-nums; white-space: nowrap}
-.fit-strip .whole strong {color: var(--loupe-fresh)}
-.fit-strip .part strong {color: light-dark(#8A5A00, #DDA52E)}
-.fit-strip .none strong {color: var(--loupe-gone)}
 .fit-strip small {font-size: 0.9rem; color: var(--loupe-muted)}
 .fit-strip .bars small b {font-weight: 600; color: var(--loupe-text)}
 .fit-strip .counts {display: flex; gap: 0.5rem 1.4rem}
@@ -159,17 +127,5 @@ STYLE = (
 @media (max-width: 1180px) {.fit-strip {grid-template-columns: minmax(0, 1fr)}}
 @media (max-width: 640px) {.fit-strip .counts {display: grid;
   grid-template-columns: repeat(2, 1fr)}}
-.fit-diff {font-size: 0.9rem}
-.fit-diff summary {cursor: pointer; list-style-position: outside; margin-left: 1rem}
-.fit-diff summary, .fit-diff .line {padding: 0.28rem 0;
-  border-bottom: 1px solid var(--loupe-line)}
-.fit-diff .line {margin-left: 1rem}
-.fit-diff .row {display: flex; flex-wrap: wrap; gap: 0 1rem; justify-content: space-between}
-.fit-diff code {background: none; color: inherit; padding: 0; overflow-wrap: anywhere;
-  font-size: 0.85em}
-.fit-diff .note {color: var(--loupe-muted)}
-.fit-diff .row > .note {white-space: nowrap; margin-left: auto}
-.fit-diff pre {background: none; border: 0; color: inherit; margin: 0 0 0 1rem;
-  padding: 0.3rem 0 0.6rem 1rem; font-size: 0.85em; line-height: 1.5; overflow-x: auto}
 </style>"""
 )
