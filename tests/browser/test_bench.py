@@ -24,6 +24,15 @@ def press_next(page: Page, name: str) -> None:
     page.locator(".st-key-next").get_by_role("button", name=name).click()
 
 
+def open_sample(page: Page) -> None:
+    """Open the bundled pair, and wait until it is there.
+
+    Streamlit drops a click if another one reaches it before the first one's run has begun.
+    """
+    press_next(page, "Open the sample pair")
+    expect(page.locator(".st-key-chip-B")).to_contain_text("digits_final.pth")
+
+
 def drop(page: Page, slot: str, path: Path) -> None:
     page.locator(f".st-key-slot-{slot}").locator("input[type=file]").set_input_files(path)
 
@@ -51,7 +60,7 @@ def test_a_sure_file_is_one_click_from_its_first_prediction(server: Server, page
 def test_both_files_of_the_sample_are_taken_at_once(server: Server, page: Page) -> None:
     page.goto(server.url)
     settled(page)
-    press_next(page, "Open the sample pair")
+    open_sample(page)
     press_next(page, "Repair, load and predict")
     expect(page.get_by_role("heading", name="A and B agree on 4 of 8 images")).to_be_visible()
 
@@ -85,7 +94,7 @@ def test_a_chip_has_the_facts_and_closes_swaps_and_replaces_its_file(
 ) -> None:
     page.goto(server.url)
     settled(page)
-    press_next(page, "Open the sample pair")
+    open_sample(page)
     go(page, "Inspect")
     page.locator(".st-key-chip-A").get_by_role("button").click()
     facts = page.get_by_test_id("stPopoverBody")
@@ -105,7 +114,7 @@ def test_the_button_is_at_one_place_on_every_page_and_nothing_scrolls_sideways(
     page.set_viewport_size({"width": width, "height": 900 if width > 390 else 844})
     page.goto(server.url)
     settled(page)
-    press_next(page, "Open the sample pair")
+    open_sample(page)
     edge = "() => document.querySelector('.st-key-next button').getBoundingClientRect().right"
     first = page.evaluate(edge)
     for name in PAGES:
@@ -122,7 +131,7 @@ def test_the_button_is_at_one_place_on_every_page_and_nothing_scrolls_sideways(
 def test_the_bar_stays_when_the_page_is_scrolled(server: Server, page: Page) -> None:
     page.goto(server.url)
     settled(page)
-    press_next(page, "Open the sample pair")
+    open_sample(page)
     go(page, "Compare")
     expect(page.get_by_role("heading", name="B is A trained further")).to_be_visible()
     page.mouse.move(700, 600)
