@@ -48,18 +48,18 @@ class ModuleMap {
     return button
   }
 
-  // The longest text that has room, so that none is cut.
+  // The longest text that has room, so that none is cut. All sizes are read before the first text
+  // is set: otherwise the browser lays the page out again for each tile.
   label() {
-    if (!this.tiles || !this.host.clientWidth) return
+    if (!this.tiles?.length || !this.host.clientWidth) return
     const context = document.createElement("canvas").getContext("2d")
-    this.tiles.forEach((button, at) => {
-      const tile = this.data.tiles[at]
-      const span = button.firstChild
-      context.font = getComputedStyle(span).font
-      const room = button.clientWidth - ROOM
+    context.font = getComputedStyle(this.tiles[0].firstChild).font
+    const rooms = this.tiles.map((tile) => [tile.clientWidth - ROOM, tile.clientHeight])
+    this.data.tiles.forEach((tile, at) => {
+      const [room, height] = rooms[at]
       const fits = (text) => context.measureText(text).width <= room
-      const texts = button.clientHeight < 16 ? [] : [`${tile.name} ${tile.percent}`, tile.name]
-      span.textContent = texts.find(fits) ?? ""
+      const texts = height < 16 ? [] : [`${tile.name} ${tile.percent}`, tile.name]
+      this.tiles[at].firstChild.textContent = texts.find(fits) ?? ""
     })
   }
 
