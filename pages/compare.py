@@ -12,6 +12,7 @@ from core.compare.metadata import (
     content_changes,
     found_beside,
     other_tensors,
+    training_order,
     training_words,
 )
 from core.compare.pairing import distinct_keys
@@ -156,7 +157,8 @@ def _beside(
 ) -> Beside:
     arrays, unread = compare_arrays(_a, _b, BY_ITSELF)
     others = other_tensors(_a, _b, (path_a, path_b), scalars=0)
-    return found_beside(arrays, unread, content_changes(_a, _b, BY_ITSELF), others)
+    contents, order = content_changes(_a, _b, BY_ITSELF), training_order(_a, _b)
+    return found_beside(arrays, unread, contents, others, order=order)
 
 
 def _slot_is_empty(slot: str) -> None:

@@ -37,6 +37,7 @@ from core.compare.metadata import (
     content_changes,
     found_beside,
     other_tensors,
+    training_order,
 )
 from core.compare.pairing import distinct_keys, pair
 from core.compare.verdict import NOTHING_BESIDE, Beside, damage_sentence, verdict
@@ -190,7 +191,8 @@ def _beside(
     with watched("bytes") as progress:
         arrays, unread = compare_arrays(a.checkpoint, b.checkpoint, progress=progress)
     close = None if tolerance is None else _numbers(arrays, tolerance, RecordChecks())
-    return found_beside(arrays, unread, contents, others, close)
+    order = training_order(a.checkpoint, b.checkpoint)
+    return found_beside(arrays, unread, contents, others, close, order)
 
 
 def _damaged_besides(

@@ -79,7 +79,7 @@ WEIGHTS = {
     for index in range(4)
 }
 TUNED = {**WEIGHTS, "layer3.weight": WEIGHTS["layer3.weight"] + torch.eye(3, 4) / 2}
-ONE_CHANGED = "last layer trained further: layer3.weight changed"
+ONE_CHANGED = "in its last layer, as by further training: layer3.weight changed"
 
 
 def test_without_files_the_page_offers_the_sample_pair(compare):

@@ -18,7 +18,7 @@ from core.compare.metadata.metadata_diff import (
     metadata_tree,
     value_words,
 )
-from core.compare.metadata.metadata_summary import metadata_sentence, training_words
+from core.compare.metadata.metadata_summary import metadata_sentence, training_order, training_words
 
 __all__ = [
     "MAX_READ",
@@ -37,6 +37,7 @@ __all__ = [
     "metadata_sentence",
     "metadata_tree",
     "other_tensors",
+    "training_order",
     "training_words",
     "value_words",
 ]

@@ -59,9 +59,11 @@ def found_beside(
     contents: ContentChanges,
     others: Sequence[OtherTensors] = (),
     close: Mapping[str, Numbers] | None = None,
+    order: int = 0,
 ) -> Beside:
     """What differs besides the tensors, for the verdict: the `arrays` that are compared, those
-    that are `unread`, the other `contents`, and the tensors in `others`.
+    that are `unread`, the other `contents`, the tensors in `others`, and the `order` of a training
+    that the files state.
 
     `close` are numbers of the arrays, measured with a tolerance: what is within it is the same. Of
     small arrays, the metadata has the values, which are not told twice. Arrays of the same bytes
@@ -92,6 +94,7 @@ def found_beside(
                 for tensor in other.damaged
             ),
         ),
+        order=order,
     )
 
 

@@ -65,6 +65,14 @@ def training_words(a: Checkpoint, b: Checkpoint) -> str:
     return ", ".join(words)
 
 
+def training_order(a: Checkpoint, b: Checkpoint) -> int:
+    """1 if B states a later epoch or step than A, -1 if an earlier one; 0 if they state none, the
+    same, or one of each."""
+    marks = _common_marks(a.metadata, b.metadata)
+    later = {(y.value > x.value) - (y.value < x.value) for x, y, _ in marks} - {0}
+    return later.pop() if len(later) == 1 else 0
+
+
 class _Clause(NamedTuple):
     """A part of the sentence; `named` if it begins with a name that a script gave, which keeps its
     first letter."""

@@ -26,7 +26,8 @@ class Beside:
     `others` are the other state_dicts in which tensors differ, `others_unread` those in which some
     were not compared, and `others_by_checksum` those in which some are the same by checksum, and
     were not read. `damaged` are the damaged records without a compared tensor, each with its file:
-    `data.pkl in A`.
+    `data.pkl in A`. `order` is 1 where the files state that B is the later one of a training, -1
+    where A is, and 0 where they do not say.
     """
 
     arrays: tuple[str, ...] = ()
@@ -43,6 +44,7 @@ class Beside:
     others_unread: tuple[str, ...] = ()
     others_by_checksum: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
+    order: int = 0
 
     @property
     def same_arrays(self) -> bool:

@@ -145,7 +145,8 @@ def _head(facts: Facts) -> tuple[Overall | None, str, str] | None:
     assert moved is not None  # facts.complete: every changed row has numbers
     if moved.cosine is None or moved.cosine < RELATED:
         return moved, f"B is A with a different {name}: {keys} changed", also
-    return moved, f"B is A with its {name} trained further: {keys} changed", also
+    what = _later(facts, f"with its {name} trained further", f"in its {name}, {AS_BY_TRAINING}")
+    return moved, f"{what}: {keys} changed", also
 
 
 def unrelated(facts: Facts) -> Finding | None:
@@ -216,15 +217,37 @@ def _throughout(facts: Facts) -> tuple[Kind, Overall, str, tuple[str, ...]] | No
             "; BatchNorm counted no batches in between, as in an average over steps (EMA) or where "
             "it is frozen",
         )
-    if batches and batches > 0:
-        return Kind.TRAINED, moved, "B is A trained further", details
+    trained = _later(facts, "trained further", AS_BY_TRAINING)
+    if batches:
+        return Kind.TRAINED, moved, trained, details
     if moved.relative_l2 <= CLOSE:
         return Kind.CLOSE, moved, "B is close to A throughout", details
     if batches is not None:
         # BatchNorm counted no further batch, so it is not plain training; what else it is, no
         # number shows.
         return Kind.CLOSE, moved, "B is A changed throughout", details
-    return Kind.TRAINED, moved, "B is A trained further", details
+    return Kind.TRAINED, moved, trained, details
+
+
+AS_BY_TRAINING = "as by further training"
+
+
+def _later(facts: Facts, what: str, unordered: str) -> str:
+    """That the later one is the earlier one with `what` done to it; where nothing says which is the
+    later, that B differs from A in the way `unordered`.
+
+    BatchNorm's counters and the epochs that the files state say it, unless they disagree.
+    """
+    batches = _batches_counted(facts) or 0
+    signs = {sign for sign in (_sign(batches), facts.beside.order) if sign}
+    if len(signs) != 1:
+        return f"B differs from A {unordered}"
+    later, earlier = ("B", "A") if signs == {1} else ("A", "B")
+    return f"{later} is {earlier} {what}"
+
+
+def _sign(number: int) -> int:
+    return (number > 0) - (number < 0)
 
 
 def _evidence(moved: Overall, *details: str) -> tuple[str, ...]:
@@ -289,7 +312,8 @@ def _in_part(facts: Facts) -> tuple[Overall, str, tuple[str, ...]] | None:
     moved = facts.overall
     assert moved is not None  # `body` is not: some weights have numbers
     what = (
-        f"B is A fine-tuned: {of_tensors(len(named), len(facts.shared))} changed"
+        f"{_later(facts, 'fine-tuned', 'as by fine-tuning')}: "
+        f"{of_tensors(len(named), len(facts.shared))} changed"
         f"{place([row.key for row in named], every)}"
     )
     return (

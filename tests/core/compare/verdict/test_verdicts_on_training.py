@@ -14,6 +14,7 @@ from core.compare.comparison import State
 from core.compare.measurability import comparable
 from core.compare.numbers.measure import differences
 from core.compare.rows import compare
+from core.compare.verdict.besides_tensors import Beside
 from core.compare.verdict.change_kinds import ComparisonVerdict, Kind
 from core.compare.verdict.judgement import verdict
 from core.inspect import RecordChecks
@@ -71,7 +72,8 @@ def test_a_head_trained_alone_is_the_head_and_nothing_else(told, network):
     found = told(a.state_dict(), b.state_dict())
     assert found.kind is Kind.HEAD
     assert found.sentence.startswith(
-        f"B is A with its head trained further: {name}.weight and {name}.bias changed, by "
+        f"B differs from A in its head, as by further training: {name}.weight and {name}.bias "
+        "changed, by "
     )
     assert found.sentence.endswith(f"; the other {len(a.state_dict()) - 2} tensors are the same.")
     head_a, head_b = (getattr(m, name) for m in (a, b))
@@ -99,7 +101,9 @@ def test_full_fine_tuning_is_told_with_its_distance(told, network):
     a, b = runs.trained(network), runs.trained_further(network)
     found = told(a.state_dict(), b.state_dict())
     assert found.kind is Kind.TRAINED
-    assert "B is A trained further: every tensor changed, by " in found.sentence
+    # Only BatchNorm's counters say which of the two is the later one.
+    what = "B is A trained further" if network == "conv" else TRAINED_EITHER_WAY
+    assert f"{what}: every tensor changed, by " in found.sentence
     assert shares(found.sentence) == pytest.approx([relative(a, b)], abs=0.06)
     assert found.overall.relative_l2 * 100 == pytest.approx(relative(a, b), rel=1e-5)
     assert ("BatchNorm counted 40 more batches" in found.sentence) == (network == "conv")
@@ -107,8 +111,40 @@ def test_full_fine_tuning_is_told_with_its_distance(told, network):
 
 def test_the_way_back_counts_fewer_batches(told):
     found = told(runs.trained_further("conv").state_dict(), runs.trained("conv").state_dict())
-    assert found.kind is Kind.CLOSE
+    assert found.kind is Kind.TRAINED
+    assert found.sentence.startswith("A is B trained further: every tensor changed, by ")
     assert found.sentence.endswith("; BatchNorm counted 40 fewer batches.")
+
+
+TRAINED_EITHER_WAY = "B differs from A as by further training"
+
+
+@pytest.mark.parametrize(
+    ("order", "what"),
+    [(1, "B is A trained further"), (-1, "A is B trained further"), (0, TRAINED_EITHER_WAY)],
+)
+def test_the_epochs_of_the_files_say_which_is_the_later(told, order, what):
+    a, b = runs.trained("transformer"), runs.trained_further("transformer")
+    found = told(a.state_dict(), b.state_dict(), beside=Beside(order=order))
+    assert found.kind is Kind.TRAINED
+    assert found.sentence.startswith(f"{what}: every tensor changed, by ")
+
+
+def test_counters_that_disagree_with_the_epochs_say_nothing(told):
+    a, b = runs.trained("conv"), runs.trained_further("conv")
+    found = told(a.state_dict(), b.state_dict(), beside=Beside(order=-1))
+    assert found.sentence.startswith(f"{TRAINED_EITHER_WAY}: ")
+
+
+@pytest.mark.parametrize(("order", "what"), [(1, "B is A"), (-1, "A is B")])
+def test_a_head_and_layers_are_those_of_the_later(told, order, what):
+    beside = Beside(order=order)
+    body = runs.trained("transformer")
+    head = told(body.state_dict(), runs.trained_head("transformer").state_dict(), beside=beside)
+    assert head.sentence.startswith(f"{what} with its head trained further: ")
+    further, upper = runs.trained("conv").state_dict(), runs.trained_upper_layers().state_dict()
+    pair = (further, upper) if order > 0 else (upper, further)
+    assert told(*pair, beside=beside).sentence.startswith(f"{what} fine-tuned: 8 of 20 tensors ")
 
 
 def test_a_little_more_training_without_batchnorm_is_only_called_close(told):
@@ -124,7 +160,7 @@ def test_fine_tuned_layers_are_named(told):
     found = told(runs.trained("conv").state_dict(), runs.trained_upper_layers().state_dict())
     assert found.kind is Kind.FINE_TUNED
     assert found.sentence.startswith(
-        "B is A fine-tuned: 8 of 20 tensors changed, all in layer2 and fc, by "
+        "B differs from A as by fine-tuning: 8 of 20 tensors changed, all in layer2 and fc, by "
     )
 
 
@@ -471,7 +507,8 @@ def test_full_fine_tuning_has_a_short_title_and_its_numbers_as_evidence(told, ne
     a, b = runs.trained(network), runs.trained_further(network)
     found = told(a.state_dict(), b.state_dict())
     title, evidence = found.headline.title, found.headline.evidence
-    assert title.startswith("B is A trained further: weights moved ")
+    what = "B is A trained further" if network == "conv" else TRAINED_EITHER_WAY
+    assert title.startswith(f"{what}: weights moved ")
     assert title.endswith(", no key added or removed")
     assert shares(title) == pytest.approx([relative(a, b)], abs=0.06)
     assert evidence[0].startswith("cosine ")
