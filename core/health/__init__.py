@@ -8,7 +8,7 @@ cannot read does.
 
 from core.health.float_bits import EXTREME
 from core.health.health import TITLES, UNITS, Check, CheckResult, Finding, Health, Skipped
-from core.health.health_summary import count_words, health_verdict, result_words
+from core.health.health_summary import count_words, health_verdict, result_words, usual_words
 from core.health.one_pass import MOST_BY_ITSELF, bytes_to_scan, scan
 
 __all__ = [
@@ -26,4 +26,5 @@ __all__ = [
     "health_verdict",
     "result_words",
     "scan",
+    "usual_words",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from core.health.float_bits import EXTREME
 from core.health.health import UNITS, Check, CheckResult, Finding, Health
-from core.wording import are, count, counted, tensors
+from core.wording import are, count, counted, listed, tensors
 
 
 def health_verdict(health: Health) -> str:
@@ -18,7 +18,7 @@ def health_verdict(health: Health) -> str:
     if not clauses:
         return _without_anomalies(health)
     named, more = clauses[:2], len(clauses) - 2
-    return ", ".join(named) + (f", and {count(more)} more" if more > 0 else "")
+    return ", ".join(named) + (f", and {counted(more, 'more kind')}" if more > 0 else "")
 
 
 def count_words(result: CheckResult) -> str:
@@ -27,6 +27,18 @@ def count_words(result: CheckResult) -> str:
     if not result.of:
         return "none here"
     return f"{count(result.count)} of {count(result.of)}"
+
+
+def usual_words(result: CheckResult) -> str:
+    """Why all that a check found is usual; empty if it found nothing, or an anomaly too:
+    `as biases often start out`."""
+    if result.anomalies:
+        return ""
+    return listed([*dict.fromkeys(finding.usual for finding in result.usual)], MOST_REASONS)
+
+
+MOST_REASONS = 3
+"""Reasons that a check's line names."""
 
 
 def result_words(result: CheckResult) -> str:

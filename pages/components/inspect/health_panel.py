@@ -14,6 +14,7 @@ from core.health import (
     count_words,
     health_verdict,
     scan,
+    usual_words,
 )
 from core.plain_text import markup, plain, plain_sentence
 from core.progress import Progress
@@ -103,7 +104,9 @@ def _result(health: Health, state_dict: StateDict, identity: str, table: str) ->
 STYLE = """<style>
 .loupe-health {display: grid; gap: 0.35rem 1.25rem; font-size: 0.9rem;
   grid-template-columns: repeat(auto-fit, minmax(min(15rem, 100%), 1fr))}
-.loupe-health p {display: flex; gap: 0.4rem; margin: 0; font-size: inherit}
+.loupe-health p {display: flex; flex-wrap: wrap; gap: 0 0.4rem; margin: 0; font-size: inherit}
+.loupe-health small {flex-basis: 100%; padding-left: 1.1rem; font-size: 0.8rem; overflow: hidden;
+  color: var(--loupe-muted); text-overflow: ellipsis; white-space: nowrap}
 .loupe-health b {color: var(--loupe-fresh); font-weight: 650}
 .loupe-health .found b {color: var(--loupe-changed)}
 .loupe-health span {margin-left: auto; color: var(--loupe-muted); white-space: nowrap;
@@ -115,9 +118,11 @@ def _line(result: CheckResult) -> str:
     """A check with its mark and what it found, as HTML."""
     look = "found" if result.anomalies else "clean"
     mark = "!" if result.anomalies else "✓"
+    usual = usual_words(result)
+    why = f'<small title="{markup(usual)}">{markup(usual)}</small>' if usual else ""
     return (
         f'<p class="{look}"><b>{mark}</b>{markup(TITLES[result.check])}'
-        f"<span>{markup(count_words(result))}</span></p>"
+        f"<span>{markup(count_words(result))}</span>{why}</p>"
     )
 
 

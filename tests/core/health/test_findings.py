@@ -100,7 +100,7 @@ def test_the_worst_comes_first_in_the_verdict(scanned: Scanned) -> None:
     state["3.bias"][1] = torch.inf
     health = scanned(state)
     assert health_verdict(health) == (
-        "2 tensors hold NaN or Inf, 1 tensor holds negative variances, and 2 more"
+        "2 tensors hold NaN or Inf, 1 tensor holds negative variances, and 2 more kinds"
     )
     assert words(health, Check.NOT_FINITE) == {
         "0.weight": "1 is NaN, of 216 values",
