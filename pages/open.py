@@ -9,12 +9,12 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.errors import CheckpointError, LoupeError
-from core.fit.identify import Identification, headline
+from core.fit.identify import headline
 from core.plain_text import code, plain, plain_sentence, visible
 from core.server import Stage
 from core.wording import Headline, count, listed
+from pages.components.fit.fit_view import FitView, fit_view
 from pages.components.frame import danger_notice, heading, page_verdict
-from pages.components.identified import identification
 from pages.components.open.candidates_panel import candidates_panel
 from pages.components.open.file_choice import file_choice
 from pages.components.open.first_images import first_images
@@ -66,20 +66,21 @@ def _empty_bench() -> None:
     what_you_will_see()
 
 
-def _identified(slot: str) -> Identification | None:
+def _view(slot: str) -> FitView | None:
+    """The slot's file with its architecture; None if it cannot be read."""
     checkpoint, state_dict = workspace().checkpoint(slot), workspace().state_dict(slot)
     if checkpoint is None or state_dict is None:
         return None
-    try:
-        return identification(checkpoint, state_dict)
-    except LoupeError:
-        return None  # Fit says why the index cannot be built
+    return fit_view(slot, checkpoint, state_dict)
 
 
 def _headline(slot: str) -> Headline:
     """What the slot's file is; its words are empty where that is not known."""
-    identified = _identified(slot)
-    return headline(identified) if identified is not None else Headline("")
+    view = _view(slot)
+    if view is None:
+        return Headline("")
+    # Fit says why an index cannot be built.
+    return view.taken or (headline(view.identified) if view.identified else Headline(""))
 
 
 def _are_alike(shown: Mapping[str, BenchSlot], headlines: Mapping[str, Headline]) -> bool:
@@ -181,17 +182,18 @@ def _file(slot: str, *, columns: bool) -> bool:
     danger_notice(checkpoint)
     numbers_row(slot, checkpoint, state_dict)
     left, right = st.columns([3, 2], gap="small") if columns else (nullcontext(), nullcontext())
-    identified = _identified(slot)
+    view = fit_view(slot, checkpoint, state_dict)
+    identified, fitted = view.identified, view.fitted
     sure = identified.sure if identified is not None else None
     with left:
-        if sure is not None:
-            repair_preview(slot, checkpoint, state_dict, sure)
+        if fitted is not None and (view.is_sure or not view.proposed):
+            repair_preview(view, fitted)
         else:
             if identified is not None and identified.candidates:
                 candidates_panel(slot, identified)
             keys_panel(slot, state_dict)
     with right:
-        if sure is not None:
+        if sure is not None and view.is_sure:
             why_sure(slot, sure)
         in_the_file(slot, checkpoint, state_dict)
     return True

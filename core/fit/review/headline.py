@@ -74,6 +74,15 @@ def chosen_headline(
     return Headline(f"Fits {name}: {matched} of {total} keys", notes)
 
 
+def taken_headline(architecture: Architecture, recipe: Recipe, fit: Fit) -> Headline:
+    """What a file is by the architecture that is chosen for it, and what its recipe achieves."""
+    name, match = architecture_words(architecture), fit.match
+    if fit.fits:
+        how = _after(recipe) or " as they are"
+        return Headline(name, f"All {counted(match.total, 'key')} match{how}.")
+    return chosen_headline(architecture, fit)
+
+
 def _sure(name: str, recipe: Recipe, fit: Fit) -> Headline:
     notes = _line(fit_notes(fit))
     if not recipe.steps:

@@ -8,7 +8,7 @@ from core.architectures import Architecture
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import LoupeError
 from core.fit.identify import Candidate, Identification
-from core.fit.review import chosen_headline, proposed_headline
+from core.fit.review import chosen_headline, proposed_headline, taken_headline
 from core.fixes import Recipe
 from core.wording import Headline
 from pages.components.fit.fitting import Fitting, fitting
@@ -67,6 +67,13 @@ class FitView:
         if self.architecture is None or self.fitted is None:
             return Headline("Which architecture does this checkpoint fit?")
         return chosen_headline(self.architecture, self.fitted.fit, self.fitted.proposals)
+
+    @property
+    def taken(self) -> Headline | None:
+        """What the file is by the architecture that is chosen for it; None if none is."""
+        if self.proposed or self.architecture is None or self.fitted is None:
+            return None
+        return taken_headline(self.architecture, self.recipe, self.fitted.fit)
 
     def take(self, architecture: Architecture, recipe: Recipe) -> None:
         """Choose them for the slot; it can be undone."""

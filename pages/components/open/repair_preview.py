@@ -1,18 +1,16 @@
-"""What the sure architecture makes of a file, before anything is changed: the repair as a diff, and
-why it is sure."""
+"""What the sure or the chosen architecture makes of a file: the repair as a diff, and why it is
+sure."""
 
 from __future__ import annotations
 
-import streamlit as st
-
-from core.checkpoint import Checkpoint, StateDict
-from core.errors import LoupeError
+from core.checkpoint import StateDict
 from core.fit.identify import Candidate
 from core.plain_text import plain_sentence
 from core.recipe import Change
 from core.theme import STATE_MARKS
 from core.wording import count, shape
-from pages.components.fit.fitting import fitting
+from pages.components.fit.fit_view import FitView
+from pages.components.fit.fitting import Fitting
 from pages.components.fit.matching.coverage_strip import cover_bars
 from pages.components.open.first_keys import all_of_them, first_keys
 from pages.components.panels.panel import panel
@@ -25,29 +23,27 @@ STATES = {"renamed": "renamed", "added": "matched", "dropped": "missing"}
 """The state whose sign and colour a kind of change has; all others are changes of the tensor."""
 
 
-def repair_preview(
-    slot: str, checkpoint: Checkpoint, state_dict: StateDict, sure: Candidate
-) -> None:
+def repair_preview(view: FitView, fitted: Fitting) -> None:
     """Draw the coverage as saved and repaired, and the first keys that the repair changes."""
-    try:
-        fitted = fitting(checkpoint.identity, state_dict, sure.recipe, sure.architecture)
-    except LoupeError as error:
-        st.error(plain_sentence(str(error)), icon=":material/error:")
-        return
-    needs_repair = bool(sure.recipe.steps)
-    title = "Proposed repair" if needs_repair else "Fits as it is"
-    _, body = panel(f"repair-{slot}", title, "sure")
+    slot, needs_repair = view.slot, bool(view.recipe.steps)
+    _, body = panel(f"repair-{slot}", _title(view, fitted), "sure" if view.is_sure else "chosen")
     with body:
         repaired = {"Repaired": fitted.match} if needs_repair else {}
         cover_bars({"As saved": fitted.before, **repaired})
         if not needs_repair:
-            first_keys(slot, state_dict, "fit")
+            first_keys(slot, view.state_dict, "fit")
             return
         changes = [change for outcome in fitted.trial.outcomes for change in outcome.changes]
         total = sum(outcome.total for outcome in fitted.trial.outcomes)
         draw_lines([_line(change, fitted.trial.state_dict) for change in changes[:MOST_CHANGES]])
         shown = f"{count(min(MOST_CHANGES, len(changes)))} of {count(total)} changed keys"
         all_of_them(slot, shown, "fit")
+
+
+def _title(view: FitView, fitted: Fitting) -> str:
+    if view.recipe.steps:
+        return "Proposed repair" if view.proposed else "Applied repair"
+    return "Fits as it is" if fitted.match.fits else "Fits in part"
 
 
 def why_sure(slot: str, sure: Candidate) -> None:

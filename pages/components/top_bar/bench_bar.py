@@ -12,6 +12,8 @@ import streamlit as st
 from core.plain_text import code, plain
 from core.server import Action, NextStep, SlotStage, Stage, next_step
 from core.wording import counted_parameters, size, tensors
+from pages.components.fit.architecture.architecture_panel import candidates_choice
+from pages.components.fit.fit_view import fit_view
 from pages.components.fit.matching.match_table import REVIEW
 from pages.components.identified import index_progress
 from pages.components.link.copy_link import copy_link
@@ -61,7 +63,7 @@ def bench_bar(page: str) -> None:
             st.markdown(_steps(page, slots, step), width="content")
             if step.action is not Action.OPEN_SAMPLE:
                 copy_link(page)
-            _main_button(step, slots)
+            _main_button(page, step, slots)
     if any(shown.waits_for_index for shown in slots.values()):
         index_progress()
 
@@ -146,7 +148,7 @@ def _needs_no_repair(stage: SlotStage) -> bool:
     return stage.partial or stage.stage in (Stage.FITS, Stage.LOADED)
 
 
-def _main_button(step: NextStep, slots: Mapping[str, BenchSlot]) -> None:
+def _main_button(page: str, step: NextStep, slots: Mapping[str, BenchSlot]) -> None:
     label = f"{plain(step.label)} :material/arrow_forward:"
     look: dict[str, Any] = {"key": "next", "type": "primary"}
     match step.action:
@@ -154,6 +156,9 @@ def _main_button(step: NextStep, slots: Mapping[str, BenchSlot]) -> None:
             # A button cannot open the browser's dialog for files; the uploader in a popover can.
             with st.popover(plain(step.label), **look):
                 add_images("bar")
+        case Action.CHOOSE if page == "fit":
+            with st.popover(plain(step.label), **look):
+                _choose(*step.slots)
         case Action.WAIT:
             st.button(plain(step.label), disabled=True, **look)
         case Action.OPEN_SAMPLE:
@@ -172,6 +177,13 @@ def _main_button(step: NextStep, slots: Mapping[str, BenchSlot]) -> None:
         case Action.PREDICT | Action.OPEN_ANOTHER | Action.CHOOSE | Action.REVIEW:
             if pressed(label, **look):
                 _turn_to_page(step)
+
+
+def _choose(slot: str) -> None:
+    checkpoint, state_dict = workspace().checkpoint(slot), workspace().state_dict(slot)
+    if checkpoint is not None and state_dict is not None:
+        candidates_choice(fit_view(slot, checkpoint, state_dict), f"bench-{slot}")
+    st.caption("Every other architecture is in the list of the Architecture panel.")
 
 
 def _turn_to_page(step: NextStep) -> None:

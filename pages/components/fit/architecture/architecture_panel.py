@@ -77,7 +77,7 @@ def architecture_panel(view: FitView) -> None:
             with st.popover("Choose", type="tertiary", width="content"):
                 if stated and (current is None or current.name != stated.architecture.name):
                     use_stated(view.key, stated, view.state_dict, choose)
-                _candidates(view)
+                candidates_choice(view, view.key)
 
 
 def _mark(view: FitView) -> str:
@@ -130,11 +130,13 @@ def _same_keys(candidate: Candidate | None) -> str:
         zip(candidate.also, candidate.relations, strict=True),
         key=lambda pair: pair[1].arithmetic is not Arithmetic.SAME,
     )
-    return plain(f"Same keys: {listed([other.tagged_name for other, _ in ranked], NAMED)}")
+    names = [f"{other.library} {other.tagged_name}" for other, _ in ranked]
+    return plain(f"Same keys: {listed(names, NAMED)}")
 
 
-def _candidates(view: FitView) -> None:
-    """Draw what was identified, the evidence, and every other candidate."""
+def candidates_choice(view: FitView, key: str) -> None:
+    """Draw what was identified, the evidence, and every other candidate with a button that takes
+    it. `key` begins the keys of the widgets."""
     identified = view.identified
     if identified is None:
         st.caption("The architectures are still being indexed.")
@@ -146,13 +148,13 @@ def _candidates(view: FitView) -> None:
     if view.proposed or (view.architecture, view.recipe) != (best.architecture, best.recipe):
         st.button(
             _label(best, identified),
-            key=f"{view.key}-identified",
+            key=f"{key}-identified",
             on_click=view.take,
             args=(best.architecture, best.recipe),
         )
     st.markdown("\n".join(f"- {plain_sentence(fact)}" for fact in best.evidence))
     if best.also or best.adapted:
-        _equivalents(view, best)
+        _equivalents(view, best, key)
     if others:
         st.markdown("**Other candidates**")
     for i, candidate in enumerate(others, 1):
@@ -160,7 +162,7 @@ def _candidates(view: FitView) -> None:
             st.markdown(_line(candidate), width="stretch")
             st.button(
                 "Use",
-                key=f"{view.key}-candidate-{i}",
+                key=f"{key}-candidate-{i}",
                 on_click=view.take,
                 args=(candidate.architecture, candidate.recipe),
             )
@@ -172,7 +174,7 @@ def _label(candidate: Candidate, identified: Identification) -> str:
     return "Use with its repair" if candidate.recipe.steps else "Use"
 
 
-def _equivalents(view: FitView, candidate: Candidate) -> None:
+def _equivalents(view: FitView, candidate: Candidate, key: str) -> None:
     """Draw a choice of the architectures that the file may be for as well."""
     titles = {
         architecture.title: architecture for architecture in (*candidate.also, *candidate.adapted)
@@ -181,7 +183,7 @@ def _equivalents(view: FitView, candidate: Candidate) -> None:
         architecture.title: f"{architecture.title}: {relation_words(relation)}"
         for architecture, relation in zip(candidate.also, candidate.relations, strict=True)
     }
-    box = f"{view.key}-namesake"
+    box = f"{key}-namesake"
 
     def on_change() -> None:
         title = st.session_state[box]

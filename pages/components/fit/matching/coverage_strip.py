@@ -35,25 +35,33 @@ def coverage_strip(before: Match, after: Match, *, repaired: bool, loaded: bool 
     )
     st.html(
         f'{BAR_STYLE}{STYLE}<div class="fit-strip">'
-        f'<div class="bars">{"".join(map(_bar, shown, shown.values()))}{_parameters(after)}</div>'
+        f'<div class="bars">{_bars(shown)}{_parameters(after)}</div>'
         f'<div class="counts">{counts}</div></div>'
     )
 
 
 def cover_bars(matches: Mapping[str, Match]) -> None:
     """Draw a bar for each match under its name."""
-    st.html(f"{BAR_STYLE}{''.join(map(_bar, matches, matches.values()))}")
+    st.html(f"{BAR_STYLE}{_bars(matches)}")
 
 
-def _bar(name: str, match: Match) -> str:
+def _bars(matches: Mapping[str, Match]) -> str:
+    """The bars, with one decimal where two different shares would otherwise read the same."""
+    shares = {match.coverage_keys for match in matches.values()}
+    decimal = len({percent(share) for share in shares}) < len(shares)
+    return "".join(_bar(name, match, decimal=decimal) for name, match in matches.items())
+
+
+def _bar(name: str, match: Match, *, decimal: bool) -> str:
     """The share of the model's keys that match."""
     share = match.coverage_keys
     covers = "whole" if share == 1 else "part" if share else "none"
     matched = f"{count(len(match.matched))} of {count(match.total)} keys match"
+    words = percent(share, decimal=decimal)
     return (
         f'<div class="loupe-cover {covers}" role="img" aria-label="{markup(name)}: '
-        f'{percent(share)}, {matched}" title="{matched}"><span>{markup(name)}</span>'
-        f'<i><u style="width:{100 * share:.3f}%"></u></i><strong>{percent(share)}</strong></div>'
+        f'{words}, {matched}" title="{matched}"><span>{markup(name)}</span>'
+        f'<i><u style="width:{100 * share:.3f}%"></u></i><strong>{words}</strong></div>'
     )
 
 
