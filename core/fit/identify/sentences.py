@@ -42,6 +42,8 @@ MAX_ALIKE = 2
 MAX_WORDS = 60
 """The most characters of a step that is written out."""
 
+_THIS_IS = re.compile("^(This is|By its tensors this is) a ")
+
 _FIRST_CLAUSE = re.compile(r"((?:`[^`]*`|[^`])+?)([.;:])\s+(.+)")
 """A first clause, the mark at its end, and what follows; keys in backticks may have all three."""
 
@@ -74,7 +76,7 @@ def headline(identified: Identification) -> Headline:
     sure = identified.sure
     if sure is None:
         # "This is" would be more than is known where the file proves no architecture.
-        words = identified.sentence.replace("This is a ", "By its tensors a ", 1)
+        words = _THIS_IS.sub("By its tensors a ", identified.sentence)
         first = _FIRST_CLAUSE.match(words)
         if not first:
             return Headline(words.removesuffix("."))
@@ -119,6 +121,8 @@ def sentence(
         text = f"this has the tensors of a {title}{_or_others(candidates)}"
     else:
         text = f"{'this' if best.fits else 'the nearest'} is a {title}"
+        if _other_arithmetic(candidates) and not best.stated:
+            text = f"by its tensors {text}"
     text = f"Under other key names {text}" if best.renamed else f"{text[0].upper()}{text[1:]}"
     if best.saved:
         text += f", saved {best.saved}"

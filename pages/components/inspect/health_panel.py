@@ -105,8 +105,8 @@ STYLE = """<style>
 .loupe-health {display: grid; gap: 0.35rem 1.25rem; font-size: 0.9rem;
   grid-template-columns: repeat(auto-fit, minmax(min(15rem, 100%), 1fr))}
 .loupe-health p {display: flex; flex-wrap: wrap; gap: 0 0.4rem; margin: 0; font-size: inherit}
-.loupe-health small {flex-basis: 100%; padding-left: 1.1rem; font-size: 0.8rem; overflow: hidden;
-  color: var(--loupe-muted); text-overflow: ellipsis; white-space: nowrap}
+.loupe-health small {flex-basis: 100%; padding-left: 1.1rem; font-size: 0.8rem;
+  color: var(--loupe-muted)}
 .loupe-health b {color: var(--loupe-fresh); font-weight: 650}
 .loupe-health .found b {color: var(--loupe-changed)}
 .loupe-health span {margin-left: auto; color: var(--loupe-muted); white-space: nowrap;
@@ -119,7 +119,7 @@ def _line(result: CheckResult) -> str:
     look = "found" if result.anomalies else "clean"
     mark = "!" if result.anomalies else "✓"
     usual = usual_words(result)
-    why = f'<small title="{markup(usual)}">{markup(usual)}</small>' if usual else ""
+    why = f"<small>{markup(usual)}</small>" if usual else ""
     return (
         f'<p class="{look}"><b>{mark}</b>{markup(TITLES[result.check])}'
         f"<span>{markup(count_words(result))}</span>{why}</p>"

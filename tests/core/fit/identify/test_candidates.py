@@ -255,13 +255,14 @@ def test_the_evidence_names_who_put_parts_into_the_keys_that_are_taken(
     model = torchvision.models.resnet18()
     averaged = told(lookup, tmp_path / "a.pth", AveragedModel(model).state_dict())
     assert averaged.sentence.startswith(
-        "This is a torchvision resnet18, saved from AveragedModel. timm resnetblur18 takes"
+        "By its tensors this is a torchvision resnet18, saved from "
+        "AveragedModel. timm resnetblur18 takes"
     )
     student = {f"student.module.backbone.{key}": v for key, v in model.state_dict().items()}
     teacher = {f"teacher.backbone.{key}": v for key, v in model.state_dict().items()}
     distilled = told(lookup, tmp_path / "b.pth", student | teacher)
     assert distilled.sentence.startswith(
-        "This is a torchvision resnet18, saved inside a teacher as a backbone; "
+        "By its tensors this is a torchvision resnet18, saved inside a teacher as a backbone; "
         "`student.*` is left out."
     )
 
@@ -417,7 +418,7 @@ def test_a_whole_network_is_told_beside_much_else(lookup: Lookup, tmp_path: Path
     decoder = {f"decoder.{i}.weight": torch.zeros(2, 2) for i in range(390)}
     found = told(lookup, tmp_path / "a.pth", body | decoder)
     assert found.sentence.startswith(
-        "This is a torchvision resnet50 with 5 classes; `decoder.*` is left out."
+        "By its tensors this is a torchvision resnet50 with 5 classes; `decoder.*` is left out."
     )
 
 

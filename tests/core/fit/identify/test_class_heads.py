@@ -123,11 +123,11 @@ def test_a_trained_head_is_kept_wherever_it_stands(
     [
         (
             lambda: resnet(nn.Sequential(nn.Linear(512, 64), nn.ReLU(), nn.Linear(64, 7))),
-            "This is a timm resnet18, without a head; `fc.*` is left out.",
+            "By its tensors this is a timm resnet18, without a head; `fc.*` is left out.",
         ),
         (
             lambda: resnet(nn.Sequential(nn.BatchNorm1d(512), nn.Linear(512, 7))),
-            "This is a timm resnet18, without a head; `fc.*` is left out.",
+            "By its tensors this is a timm resnet18, without a head; `fc.*` is left out.",
         ),
         (
             lambda: efficientnet(
@@ -138,11 +138,13 @@ def test_a_trained_head_is_kept_wherever_it_stands(
         ),
         (
             lambda: Classifier(nn.ModuleDict({"a": nn.Linear(512, 7), "b": nn.Linear(512, 2)})),
-            "This is a timm resnet18, without a head, saved as a backbone; `head.*` is left out.",
+            "By its tensors this is a timm resnet18, without a head, saved as a "
+            "backbone; `head.*` is left out.",
         ),
         (
             lambda: Classifier(nn.Sequential(nn.Linear(512, 64), nn.ReLU(), nn.Linear(64, 7))),
-            "This is a timm resnet18, without a head, saved as a backbone; `head.*` is left out.",
+            "By its tensors this is a timm resnet18, without a head, saved as a "
+            "backbone; `head.*` is left out.",
         ),
     ],
     ids=["two layers", "norm", "two layers of its own place", "two heads", "two layers beside"],
@@ -174,7 +176,8 @@ def test_a_layer_is_taken_whole_or_not_at_all(lookup: Lookup, tmp_path: Path) ->
     tensors |= {f"head.fc.{key}": value for key, value in nn.Linear(128, 7).state_dict().items()}
     found = told(lookup, tmp_path / "a.pth", tensors)
     assert found.sentence.startswith(
-        "This is a timm resnet18, without a head, saved as a backbone; `neck.*` and `head.*` are "
+        "By its tensors this is a timm resnet18, without a head, saved as a "
+        "backbone; `neck.*` and `head.*` are "
         "left out."
     )
 

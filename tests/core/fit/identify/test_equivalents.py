@@ -42,7 +42,8 @@ def test_the_sentence_names_the_other_arithmetic_where_nothing_in_the_file_says_
     weights = timm.create_model("efficientnet_b0", num_classes=7).state_dict()
     found = told(lookup, tmp_path / "a.pth", weights)
     assert found.sentence == (
-        "This is a timm efficientnet_b0 with 7 classes. timm tf_efficientnet_b0 takes the same "
+        "By its tensors this is a timm efficientnet_b0 with 7 classes. timm "
+        "tf_efficientnet_b0 takes the same "
         "tensors and computes something else: padding SAME, BatchNorm eps 0.001; so does 1 more. "
         "Nothing in the file says which."
     )
@@ -69,7 +70,8 @@ def test_an_activation_is_named_where_it_alone_makes_the_outputs_differ(
     weights = torchvision.models.quantization.mobilenet_v2(quantize=False).state_dict()
     found = told(lookup, tmp_path / "a.pth", weights)
     assert found.sentence == (
-        "This is a torchvision mobilenet_v2. torchvision quantized_mobilenet_v2 takes the same "
+        "By its tensors this is a torchvision mobilenet_v2. torchvision "
+        "quantized_mobilenet_v2 takes the same "
         "tensors and computes something else: activation ReLU. Nothing in the file says which."
     )
 

@@ -111,7 +111,7 @@ def test_what_is_under_its_own_names_beside_another_layer_is_not_under_other_nam
     trunk = prefixed("net.", without(resnet(), "fc"))
     found = told(lookup, tmp_path / "a.pth", trunk | beside | linear("fc", 7, 512))
     assert found.sentence.startswith(
-        "This is a timm resnet18, without a head, saved under `net.`; "
+        "By its tensors this is a timm resnet18, without a head, saved under `net.`; "
         f"`{next(iter(beside)).split('.')[0]}.*` and `fc.*` are left out."
     )
     best = found.candidates[0]
