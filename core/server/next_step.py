@@ -156,12 +156,13 @@ def _for_slots(page: str, stages: Mapping[str, SlotStage]) -> NextStep:
         return NextStep("Reading…", Action.WAIT, waiting)
     if sure := those(Stage.SURE):
         if page == "open":
-            return _quick_demo({slot: stages[slot] for slot in those(*BEFORE_LOADING)})
+            return _quick_demo(stages, those(*BEFORE_LOADING))
         repaired = tuple(slot for slot in sure if stages[slot].needs_repair)
         if len(repaired) > 1:
             return NextStep(f"Repair {listed(list(repaired), 2)}", Action.APPLY, sure)
         if repaired:
-            return NextStep("Apply repair", Action.APPLY, sure)
+            label = f"Repair {repaired[0]}" if len(stages) > 1 else "Apply repair"
+            return NextStep(label, Action.APPLY, sure)
         return NextStep(_load_words(stages, sure), Action.LOAD, sure)
     if fits := those(Stage.FITS):
         return NextStep(_load_words(stages, fits), Action.LOAD, fits)
@@ -178,13 +179,17 @@ def _for_slots(page: str, stages: Mapping[str, SlotStage]) -> NextStep:
 
 
 def _load_words(stages: Mapping[str, SlotStage], slots: tuple[str, ...]) -> str:
-    return f"Load {listed(list(slots), 2)}" if len(slots) > 1 and len(stages) > 1 else "Load"
+    return f"Load {listed(list(slots), 2)}" if len(stages) > 1 else "Load"
 
 
-def _quick_demo(stages: Mapping[str, SlotStage]) -> NextStep:
+def _quick_demo(stages: Mapping[str, SlotStage], slots: tuple[str, ...]) -> NextStep:
     """All that is left to the first prediction in one click; without a classifier, to the model."""
-    steps = ["repair"] if any(stage.needs_repair for stage in stages.values()) else []
+    acted = [stages[slot] for slot in slots]
+    steps = ["repair"] if any(stage.needs_repair for stage in acted) else []
     steps.append("load")
-    if any(stage.classifies for stage in stages.values()):
+    if any(stage.classifies for stage in acted):
         steps.append("predict")
-    return NextStep(listed(steps, len(steps)).capitalize(), Action.QUICK_DEMO, tuple(stages))
+    label = listed(steps, len(steps)).capitalize()
+    if len(slots) < len(stages):
+        label += f" {slots[0]}"
+    return NextStep(label, Action.QUICK_DEMO, slots)

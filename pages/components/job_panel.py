@@ -19,8 +19,10 @@ PATIENCE = 0.25
 """Seconds to wait before a progress bar is drawn. For a shorter job it would only flicker."""
 
 
-def job_panel(key: str, job: Job[T]) -> T | None:
+def job_panel(key: str, job: Job[T], doing: str = "Working") -> T | None:
     """Draw the progress bar while `job` runs. Returns its result once it is done, None until then.
+
+    `doing` is what it does, in words, until the job itself says more.
 
     Raises Cancelled if this session stopped watching the job or all of its watchers did, else the
     LoupeError that the job raised.
@@ -29,18 +31,18 @@ def job_panel(key: str, job: Job[T]) -> T | None:
         raise Cancelled
     job.wait(job.started + PATIENCE - time.monotonic())
     if job.unfinished:
-        _watch(key, job)
+        _watch(key, job, doing)
         return None
     return job.result()
 
 
 @st.fragment(run_every=0.4)
-def _watch(key: str, job: Job[T]) -> None:
+def _watch(key: str, job: Job[T], doing: str) -> None:
     if not job.unfinished or session_id() not in job.watchers:
         st.rerun()
     left, right = st.columns([6, 1], vertical_alignment="bottom")
     with left:
-        st.progress(job.progress.fraction, text=plain_sentence(_progress_text(job)))
+        st.progress(job.progress.fraction, text=plain_sentence(_progress_text(job, doing)))
     with right:
         st.button(
             "Cancel",
@@ -52,7 +54,7 @@ def _watch(key: str, job: Job[T]) -> None:
         )
 
 
-def _progress_text(job: Job[T]) -> str:
+def _progress_text(job: Job[T], doing: str) -> str:
     if job.progress.cancelled:
         return "Cancelling"
     before = job.before
@@ -60,7 +62,7 @@ def _progress_text(job: Job[T]) -> str:
         if not before:
             return "Waiting: your job is next"
         return f"Waiting: {counted(before, 'job')} before yours"
-    activity = job.progress.what or "Working"
+    activity = job.progress.what or doing
     seconds = job.seconds_left
     # In its first second a job has done too little to estimate the rest from.
     if seconds is None or time.monotonic() - job.started < 1:

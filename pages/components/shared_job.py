@@ -80,8 +80,10 @@ class SharedJob(Generic[T]):
         st.session_state.pop(f"{self.widget_key}-ended", None)
         st.session_state[self.widget_key] = jobs().start(work_and_keep, session_id(), self._key)
 
-    def watch(self) -> T | None:
+    def watch(self, doing: str = "Working") -> T | None:
         """Draw the job's progress bar. Returns its result once it is done, None until then.
+
+        `doing` is what it does, in words, until the job itself says more.
 
         If the job is cancelled or fails, the page runs again and sees it as `stopped` or `failed`.
         """
@@ -92,7 +94,7 @@ class SharedJob(Generic[T]):
             st.session_state[self.widget_key] = joined
         job: Job[T] = st.session_state[self.widget_key]
         try:
-            result = job_panel(self.widget_key, job)
+            result = job_panel(self.widget_key, job, doing)
         except (Cancelled, LoupeError) as error:
             del st.session_state[self.widget_key]
             st.session_state[f"{self.widget_key}-ended"] = error

@@ -42,6 +42,19 @@ def test_the_notice_is_on_every_page(server: Server, files: Path, page: Page, na
     notice_is_there(page)
 
 
+@pytest.mark.parametrize("width", [1440, 390])
+def test_the_chip_tells_it_at_every_width(
+    server: Server, files: Path, page: Page, width: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": 844})
+    page.goto(link(server, f"{FOLDER}/step_2.pth", f"{FOLDER}/step_1.pth"))
+    settled(page)
+    expect(page.locator(".st-key-chip-A").get_by_text("! could run code")).to_be_in_viewport(
+        ratio=1
+    )
+    expect(page.locator(".st-key-chip-B")).not_to_contain_text("could run code")
+
+
 def test_the_notice_is_above_a_run(server: Server, files: Path, page: Page) -> None:
     page.goto(f"{server.url}/comparison")
     settled(page)

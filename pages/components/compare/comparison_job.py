@@ -47,7 +47,7 @@ def comparison_job(
         job.start(lambda progress: compare(a, b, pairing, progress=progress))
         if ended:
             st.rerun()  # without what `_retry_pressed` drew
-    comparison = job.watch()
+    comparison = job.watch("Comparing the tensors of A and B")
     if comparison is None:
         st.caption(
             f"Checksums alone do not decide, so {size(nbytes)} of tensors are read from each file "
@@ -77,7 +77,7 @@ def read_offer(identity: str, comparison: Comparison, a: StateDict, b: StateDict
         pairing = comparison.pairing
         job.start(lambda progress: compare(a, b, pairing, checks=RecordChecks(), progress=progress))
         st.rerun()  # without the button
-    if job.watch() is not None:
+    if job.watch("Reading the tensors of A and B") is not None:
         st.rerun()  # with the comparison that read the bytes
 
 

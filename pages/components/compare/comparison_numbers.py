@@ -49,7 +49,7 @@ def comparison_numbers(comparison: Comparison, identity: str) -> Mapping[str, Nu
                 st.rerun()  # without the button
             under_way = True
     if under_way:
-        job.watch()
+        job.watch("Measuring how far each tensor moved")
     return numbers.copy()  # the job goes on to fill in the dict itself
 
 

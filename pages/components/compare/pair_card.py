@@ -190,7 +190,7 @@ def _values_or_job(row: Row, identity: str) -> PairValues | None:
             return None
         job.start(lambda progress: pair_values(row, progress))
         st.rerun()
-    return job.watch()
+    return job.watch("Reading the tensor of A and B")
 
 
 def _charts(pair: TensorPair) -> None:

@@ -184,7 +184,7 @@ def _measured(identity: str, state_dicts: Sequence[StateDict], names: Sequence[s
         )
         if not automatic:
             st.rerun()  # without the button
-    return job.watch()
+    return job.watch("Measuring the run")
 
 
 @st.fragment

@@ -58,7 +58,7 @@ def _proof(
             "that is found by the file’s key names."
         )
     if under_way:
-        if job.watch() is not None:
+        if job.watch("Running both models") is not None:
             st.rerun()
         return
     job.draw_failure()

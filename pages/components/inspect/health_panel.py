@@ -48,7 +48,7 @@ def health_panel(state_dict: StateDict, identity: str, table: str, *, told: bool
             return
         st.markdown("**Health**")
         if under_way:
-            if job.watch() is not None:
+            if job.watch("Checking the values") is not None:
                 st.rerun()
             return
         job.draw_failure()

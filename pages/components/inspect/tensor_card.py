@@ -142,7 +142,7 @@ def _measured_or_job(entry: TensorEntry, identity: str) -> Measured | None:
             return None
         job.start(lambda progress: measure_values(entry, progress))
         st.rerun()
-    return job.watch()
+    return job.watch("Reading the tensor")
 
 
 def _statistics_table(numbers: Statistics) -> None:

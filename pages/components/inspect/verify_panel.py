@@ -22,7 +22,7 @@ def verify_panel(checkpoint: Checkpoint) -> None:
     else:
         st.markdown(_promise(checkpoint))
     if under_way:
-        if job.watch() is not None:
+        if job.watch("Checking the checksums") is not None:
             st.rerun()
         return
     job.draw_failure()

@@ -61,7 +61,7 @@ def predictions(tasks: Sequence[Task], images: Sequence[TrayImage]) -> Mapping[s
         started = st.session_state["prediction-job"] = wanted, job
         job.wait(PATIENCE)
     try:
-        return job_panel("prediction-job", started[1])
+        return job_panel("prediction-job", started[1], "Predicting")
     except Cancelled:
         st.caption("The prediction was cancelled.")
     except LoupeError as error:

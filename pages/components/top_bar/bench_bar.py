@@ -9,6 +9,7 @@ from typing import Any
 
 import streamlit as st
 
+from core.inspect import danger_sentence
 from core.plain_text import code, plain
 from core.server import Action, NextStep, SlotStage, Stage, next_step
 from core.wording import counted_parameters, size, tensors
@@ -39,6 +40,9 @@ STATES: Mapping[Stage, str] = {
 """The state of a file in a chip: a mark, a word and a colour, as on every page."""
 
 NEEDS_REPAIR = ":yellow[! needs repair]"
+
+DANGER = ":red[! could run code]"
+"""Of a file that would run code elsewhere; the notice on the page says which."""
 
 STEPS = ("Repair", "Load", "Predict")
 
@@ -108,7 +112,10 @@ def _title(slot: str, shown: BenchSlot) -> str:
     parts = [f"**{slot}**", code(checkpoint.name), f":gray[{size(checkpoint.size)}]"]
     if shown.architecture is not None:
         parts.append(f"*{plain(shown.architecture.name)}*")
-    return " ".join([*parts, state])
+    parts.append(state)
+    if danger_sentence(checkpoint):
+        parts.append(DANGER)  # a narrow screen shows only the last of the coloured words
+    return " ".join(parts)
 
 
 def _facts(slot: str, shown: BenchSlot) -> None:

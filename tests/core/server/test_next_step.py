@@ -109,6 +109,13 @@ def test_a_file_that_cannot_be_read_does_not_hide_what_the_other_needs() -> None
     assert next_step("compare", stages) == NextStep("Apply repair", Action.APPLY, ("B",))
 
 
+def test_of_two_files_in_view_the_button_names_the_one_that_it_acts_on() -> None:
+    stages = {"A": SEVERAL, "B": NEEDS_REPAIR}
+    assert next_step("open", stages).label == "Repair, load and predict B"
+    assert next_step("compare", stages).label == "Repair B"
+    assert next_step("compare", {"A": SEVERAL, "B": FITS}).label == "Load B"
+
+
 def identified(path: Path, lookup: Lookup) -> Identification:
     checkpoint = open_checkpoint(path)
     state_dict = checkpoint.state_dict()
