@@ -111,8 +111,6 @@ def _one_file(slot: str, shown: Mapping[str, BenchSlot], tools: DeltaGenerator) 
     left, right = st.columns([3, 2], gap="small") if readable else (nullcontext(), nullcontext())
     with left:
         _images(shown)
-        if readable:
-            _replace(slot)
     (other,) = (each for each in SLOTS if each != slot)
     with right, st.container(key=f"slot-{other}"):
         file_choice(other, "Compare with another", "wide")
@@ -131,8 +129,7 @@ def _two_files(
         with column, st.container(key=f"slot-{slot}"):
             words = Headline("") if _are_alike(shown, headlines) else headlines[slot]
             _slot_head(slot, shown[slot], words)
-            if _file(slot, columns=False):
-                _replace(slot)
+            _file(slot, columns=False)
     _images(shown)
 
 
@@ -156,14 +153,18 @@ def _slot_head(slot: str, shown: BenchSlot, words: Headline) -> None:
 
 
 def _tools(slot: str, shown: BenchSlot, close: str) -> None:
-    """Draw the buttons for one file: its repair, its tensors, and to close it."""
+    """Draw the buttons for one file: its repair, its tensors, another in its place, and to close
+    it."""
     if shown.stage.stage in READY:
         repaired = shown.stage.needs_repair or workspace().slot(slot).recipe.steps
         label = "Review the repair" if repaired else "Review the fit"
         if pressed(plain(label), key=f"review-{slot}"):
             turn_to("fit", slot)
-    if shown.checkpoint is not None and pressed("Inspect", key=f"inspect-{slot}"):
-        turn_to("inspect", slot)
+    if shown.checkpoint is not None:
+        if pressed("Inspect", key=f"inspect-{slot}"):
+            turn_to("inspect", slot)
+        with st.popover("Replace", key=f"replace-{slot}", type="tertiary"):
+            file_choice(slot)
     close_button(slot, words=close)
 
 
@@ -206,11 +207,6 @@ def _images(shown: Mapping[str, BenchSlot]) -> None:
     ]
     if ready:
         first_images([shown[slot] for slot in ready])
-
-
-def _replace(slot: str) -> None:
-    with st.expander("Replace this file", key=f"replace-{slot}"):
-        file_choice(slot)
 
 
 def _open_error(error: LoupeError) -> None:

@@ -221,7 +221,7 @@ export default function (component) {
     const left = JSON.parse(memory.get(`left-${data.slot}`) ?? "null")
     find(".hint").textContent = left && left.until > Date.now()
       ? `The upload of ${left.name} stopped at ${left.percent} %. Choose it again to continue there.`
-      : data.form === "" ? `or drop them here: ${data.hint}` : data.hint
+      : data.form === "" ? `Drop files here: ${data.hint}` : data.hint
   }
   hint()
   find(".title").textContent = data.title
