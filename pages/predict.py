@@ -34,9 +34,14 @@ from pages.components.predict.image_tray import (
 from pages.components.predict.labels_picker import labels_picker
 from pages.components.predict.lookalike_picker import lookalike_picker
 from pages.components.predict.prediction_job import Outcome, Task, predictions
-from pages.components.predict.preprocessing_editor import preprocessing_editor, slot_preprocessing
+from pages.components.predict.preprocessing_editor import (
+    editor_key,
+    preprocessing_editor,
+    slot_preprocessing,
+)
 from pages.components.predict.results import Answer, Results, gathered
 from pages.components.predict.results_csv import results_csv
+from pages.components.predict.seen_panel import seen_panel
 from pages.components.predict.settings_popover import settings_popover
 from pages.components.slot_model import is_loaded, slot_request
 from pages.components.workspace import workspace
@@ -120,6 +125,7 @@ def _predict(
         chosen = image_table(results)
         with card:
             chosen_image(results, chosen, k)
+            seen_panel(results, chosen, [task for task in tasks if task.slot in answers])
     else:
         with title:
             page_verdict("No predictions yet" if outcomes is None else "No prediction was made")
@@ -214,7 +220,7 @@ def _send_to_fit(files: dict[str, str]) -> None:
 def _task(slot: str, request: ModelRequest, checkpoint: Checkpoint) -> Task:
     st.markdown(f"**{slot}** · {plain(checkpoint.name)}")
     default = slot_preprocessing(request.architecture, checkpoint.identity, checkpoint)
-    preprocessing = preprocessing_editor(f"fed-{slot}", default)
+    preprocessing = preprocessing_editor(editor_key(slot), default)
     return Task(slot, request, checkpoint.state_dict(request.state_dict), preprocessing)
 
 

@@ -30,6 +30,7 @@ NEED_TORCH = {
     "core.load",
     "core.predict",
     "core.predict.proof",
+    "core.predict.seen",
     "core.tensors",
 }
 """Rooms whose faces import torch; those that `loupe inspect` and `loupe compare` need do not."""

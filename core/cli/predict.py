@@ -18,15 +18,19 @@ from core.cli.options import (
     read_file,
     repair_parent,
 )
-from core.cli.output import DIFFERS, FITS, print_json, say, warn_of
+from core.cli.output import DIFFERS, FITS, print_columns, print_json, say, warn_of
 from core.wording import pass_time, probability_text
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from core.architectures import Architecture
     from core.cli.options import Commands
     from core.fit import Fit
     from core.inputs import Preprocessing
+    from core.load import LoadedModel
     from core.predict import Labels, Prediction
+    from core.predict.seen import TopClass, WhatIf
 
 
 def add_parser(commands: Commands) -> None:
@@ -45,6 +49,11 @@ def add_parser(commands: Commands) -> None:
         "--partial",
         action="store_true",
         help="load what matches; the rest stays as the model initialises it",
+    )
+    parser.add_argument(
+        "--what-if",
+        action="store_true",
+        help="also the top-1 under the usual mistakes: BGR, 0-255, no mean/std, squashed, ...",
     )
     parser.set_defaults(run=_predict)
 
@@ -68,17 +77,35 @@ def _predict(options: argparse.Namespace) -> int:
     loaded = load_model(repaired, architecture, device=options.device, strict=not options.partial)
     preprocessing = default_preprocessing(architecture, checkpoint.metadata)
     predictions = predict(loaded, images, preprocessing, k=options.k)
+    found = _what_ifs(loaded, images, preprocessing, predictions) if options.what_if else {}
     outputs = max(prediction.classes for prediction in predictions)
     labels = choose_labels(outputs, checkpoint, own_labels, str(options.labels))
     tops = [_top(prediction, labels) for prediction in predictions]
     if options.json:
-        print_json(_document(architecture, labels, preprocessing, predictions, tops))
+        print_json(_document(architecture, labels, preprocessing, predictions, tops, found))
     else:
-        _print_predictions(predictions, tops)
+        _print_predictions(predictions, tops, found, labels)
         print()
         say(f"labels: {labels.source}")
         say(f"preprocessing: {preprocessing.source}")
     return FITS
+
+
+def _what_ifs(
+    loaded: LoadedModel,
+    images: Sequence[tuple[str, Image]],
+    preprocessing: Preprocessing,
+    predictions: Sequence[Prediction],
+) -> Mapping[int, WhatIf]:
+    """What the model says under the usual mistakes, by the number of the image, of those that it
+    could be fed."""
+    from core.predict.seen import what_if
+
+    return {
+        number: what_if(loaded, image, preprocessing)
+        for number, ((_, image), prediction) in enumerate(zip(images, predictions, strict=True))
+        if prediction.classes
+    }
 
 
 def _print_refusal(checkpoint: Checkpoint, architecture: Architecture, fit: Fit) -> None:
@@ -112,6 +139,7 @@ def _document(
     preprocessing: Preprocessing,
     predictions: Sequence[Prediction],
     tops: Sequence[list[_Class]],
+    found: Mapping[int, WhatIf],
 ) -> Mapping[str, object]:
     return {
         "architecture": architecture.key,
@@ -124,15 +152,50 @@ def _document(
                 "trouble": prediction.trouble,
                 "top": top,
             }
-            for prediction, top in zip(predictions, tops, strict=True)
+            | ({"what_if": _what_if_document(found[number], labels)} if number in found else {})
+            for number, (prediction, top) in enumerate(zip(predictions, tops, strict=True))
         ],
     }
 
 
-def _print_predictions(predictions: Sequence[Prediction], tops: Sequence[list[_Class]]) -> None:
+def _what_if_document(found: WhatIf, labels: Labels) -> Mapping[str, object]:
+    from core.predict.seen import what_if_verdict
+
+    return {
+        "verdict": what_if_verdict(found, labels.names),
+        "answers": [
+            {
+                "mistake": answer.mistake.name,
+                "code": answer.mistake.code,
+                "top": None if answer.top is None else _class(answer.top, labels),
+                "probability_of_the_answer": answer.of_right,
+                "changes": answer.changes,
+            }
+            for answer in found.answers
+        ],
+        "skipped": [
+            {"mistake": each.name, "same_as": each.same_as, "too_large": each.too_large}
+            for each in found.skipped
+        ],
+    }
+
+
+def _class(top: TopClass, labels: Labels) -> _Class:
+    label = labels.names[top.index]
+    return {"label": label, "index": top.index, "probability": top.probability}
+
+
+def _print_predictions(
+    predictions: Sequence[Prediction],
+    tops: Sequence[list[_Class]],
+    found: Mapping[int, WhatIf],
+    labels: Labels,
+) -> None:
     from core.predict import UNTRAINED
 
-    for prediction, top in zip(predictions, tops, strict=True):
+    for number, (prediction, top) in enumerate(zip(predictions, tops, strict=True)):
+        if found and number:
+            print()
         say(f"{prediction.name}  ({pass_time(prediction.seconds)})")
         if prediction.trouble:
             say(f"  {prediction.trouble}")
@@ -140,3 +203,29 @@ def _print_predictions(predictions: Sequence[Prediction], tops: Sequence[list[_C
             print(f"  {UNTRAINED}")
         for entry in top:
             say(f"  {probability_text(entry['probability']):>8}  {entry['label']}")
+        if number in found:
+            _print_what_if(found[number], labels)
+
+
+def _print_what_if(found: WhatIf, labels: Labels) -> None:
+    from core.predict.seen import skipped_words, what_if_verdict
+
+    print()
+    rows = [_what_if_cells("this preprocessing", found.right, labels, None, "")]
+    for each in found.answers:
+        differs = "differs" if each.changes else ""
+        rows.append(_what_if_cells(each.mistake.name, each.top, labels, each.of_right, differs))
+    print_columns(("fed with", "top-1", "probability", "the answer's", ""), rows)
+    skipped = skipped_words(found.skipped)
+    if skipped:
+        say(skipped)
+    say(what_if_verdict(found, labels.names))
+
+
+def _what_if_cells(
+    name: str, top: TopClass | None, labels: Labels, of_right: float | None, differs: str
+) -> Sequence[str]:
+    label, share = "not a number", ""
+    if top is not None:
+        label, share = labels.names[top.index], probability_text(top.probability)
+    return name, label, share, "" if of_right is None else probability_text(of_right), differs

@@ -15,6 +15,7 @@ from core.inputs.preprocessing import (
     default_preprocessing,
     prepare,
     stated_preprocessing,
+    with_channels,
 )
 from core.inputs.random_input import RandomInputs, output_tensors, random_inputs
 
@@ -32,4 +33,5 @@ __all__ = [
     "prepare",
     "random_inputs",
     "stated_preprocessing",
+    "with_channels",
 ]

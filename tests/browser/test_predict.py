@@ -99,6 +99,12 @@ def add(page: Page, button: str) -> None:
     page.keyboard.press("Escape")
 
 
+def no_serious_violation(page: Page) -> None:
+    found = Axe().run(page, context=".stMain").response["violations"]
+    serious = [each for each in found if each["impact"] in ("serious", "critical")]
+    assert [(each["id"], node["html"]) for each in serious for node in each["nodes"]] == []
+
+
 def test_both_epochs_read_the_samples_pictures_side_by_side(both: Page) -> None:
     expect(both.get_by_role("heading", name="A and B agree on 4 of 8 images")).to_be_visible()
     expect(both.get_by_text("These images came with Loupe. Add your own.")).to_be_visible()
@@ -212,9 +218,7 @@ def test_a_turned_photo_is_read_upright_and_a_broken_one_is_named(both: Page) ->
 def test_axe_finds_nothing_serious(both: Page, scheme: Literal["light", "dark"]) -> None:
     both.emulate_media(color_scheme=scheme)
     add(both, "Add Loupe’s photographs")
-    found = Axe().run(both, context=".stMain").response["violations"]
-    serious = [each for each in found if each["impact"] in ("serious", "critical")]
-    assert [(each["id"], node["html"]) for each in serious for node in each["nodes"]] == []
+    no_serious_violation(both)
 
 
 def test_on_a_narrow_screen_every_label_and_value_is_in_sight(both: Page) -> None:
@@ -233,3 +237,31 @@ def test_on_a_narrow_screen_every_label_and_value_is_in_sight(both: Page) -> Non
     for cell in key_table(both).locator(".cell.key, .cell.label").all():
         assert cell.evaluate("cell => cell.scrollWidth <= cell.clientWidth"), cell.inner_text()
     assert both.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_what_the_model_sees_is_opened_and_a_mistake_is_used_on_purpose(both: Page) -> None:
+    names = shown_keys(both)
+    both.get_by_text("What the model sees", exact=True).click()
+    tables = both.locator(".seen ol")
+    expect(tables).to_have_count(2)
+    settled(both)
+    images = both.get_by_role("img", name="What the model sees")
+    assert [images.nth(slot).bounding_box()["width"] >= 192 for slot in (0, 1)] == [True, True]
+    image = Image.open(next(path for path in sample_images() if path.name == names[0]))
+    for slot, name in enumerate(("early", "final")):
+        ((label, share),) = percents(plain_torch(name, image), 1).items()
+        assert tables.nth(slot).get_by_role("listitem").first.inner_text().split("\n") == [
+            *("This preprocessing", label, share)
+        ]
+    no_serious_violation(both)
+    row = tables.first.get_by_role("listitem").filter(has_text="Leaving out mean/std")
+    label, share = row.inner_text().split("\n")[1:3]
+    expect(row).to_contain_text("differ")
+
+    both.get_by_role("button", name="Use another preprocessing").first.click()
+    both.get_by_role("menuitem", name="Leaving out mean/std").click()
+    expect(both.get_by_text("mean 0, std 1 (changed by hand)")).to_be_visible()
+    settled(both)
+    choose(both, names[0])
+    assert next(iter(top_of(both, "A").items())) == (label, share)
+    assert top_of(both, "B") == percents(plain_torch("final", image))

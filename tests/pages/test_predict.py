@@ -3,6 +3,8 @@
 import json
 import re
 import threading
+from base64 import b64decode
+from dataclasses import replace
 from html import unescape
 from io import BytesIO
 from pathlib import Path
@@ -32,7 +34,7 @@ from core.server import (
 from core.wording import share_text
 from pages.components.resources import jobs, model_pool, open_file
 from tests.pages.shown_table import sent_tables, shown_table
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -303,6 +305,113 @@ def test_what_the_model_is_fed_is_shown_with_its_source_and_can_be_changed():
     assert table(at) != before
     assert "Changed by you" in texts(at)
     assert "mean 0.1, std 0.5 (changed by hand)" in texts(at)
+    next(button for button in at.button if button.label == "Undo my changes").click().run()
+    predicted(at)
+    assert table(at) == before
+
+
+def open_seen(at, models=1):
+    """Open the panel of what the model sees, as a click in the browser does, and wait until it is
+    filled for so many models."""
+    at.session_state["seen"] = True
+    wait_until(lambda: len(seen(at.run())) == models)
+    assert not at.exception
+
+
+def seen(at):
+    """What the open panel shows: each model's image, and its rows {name: (label, share, mark)}."""
+    bodies = [each.proto.body for each in at.get("html") if 'class="seen"' in each.proto.body]
+    images, tables = bodies[::2], bodies[1::2]
+    shown = {}
+    for image, table_ in zip(images, tables, strict=True):
+        slot = unescape(re.search("<figcaption><b>(.*?)</b>", image)[1])
+        data = re.search('src="data:image/png;base64,(.*?)"', image)[1]
+        rows = {}
+        for row in re.findall("<li>(.*?)</li>", table_):
+            name, *cells = re.findall("<span[^>]*>([^<>]*)</span>", row)
+            rows[unescape(name)] = tuple(unescape(cell) for cell in cells)
+        shown[slot] = Image.open(BytesIO(b64decode(data))), rows
+    return shown
+
+
+def test_what_the_model_sees_runs_once_and_only_when_it_is_opened():
+    load(FINAL)
+    at = predicted_page(FINAL)
+    batches = []
+    (request,) = model_pool().resident()
+    with model_pool().get(request, lambda: pytest.fail("it is loaded")) as loaded:
+        hook = loaded.model.register_forward_pre_hook(lambda _, given: batches.append(given))
+    at.run()
+    assert not seen(at)
+    assert not batches
+    open_seen(at)
+    assert list(seen(at)) == ["A"]
+    at.run()
+    hook.remove()
+    assert len(batches) == 1
+
+
+def test_both_models_tensors_and_their_answers_under_the_usual_mistakes_are_shown():
+    load(EARLY)
+    load(FINAL)
+    at = predicted_page(EARLY, FINAL)
+    open_seen(at, models=2)
+    shown = seen(at)
+    assert list(shown) == ["A", "B"]
+    name = chosen(at)[0]
+    path = next(path for path in sample_images() if path.name == name)
+    expected = v2.CenterCrop(64)(v2.Resize(64)(Image.open(path).convert("RGB")))
+    for slot, sample in (("A", "early"), ("B", "final")):
+        image, rows = shown[slot]
+        assert image.tobytes() == expected.tobytes()
+        ((label, share),) = percents(plain_torch(sample, path), 1).items()
+        assert rows["This preprocessing"] == (label, share)
+        assert len(rows) == 8
+        assert rows["Leaving values at 0–255"][-1] == "~ differ"
+        assert rows["Bicubic instead of bilinear"][0] == label
+        assert rows["Bicubic instead of bilinear"][-1] == "= agree"
+    assert "the other 4 do not." in texts(at)
+
+
+def test_another_image_is_looked_at_when_it_is_chosen():
+    load(FINAL)
+    at = predicted_page(FINAL)
+    open_seen(at)
+    first = seen(at)["A"][0].tobytes()
+    choose(at, sample_images()[-1].name)
+    wait_until(lambda: seen(at.run()))
+    assert seen(at)["A"][0].tobytes() != first
+
+
+def test_an_image_that_the_model_cannot_be_fed_has_the_reason_and_another_try():
+    load(FINAL)
+    at = predicted_page(FINAL)
+    buffer = BytesIO()
+    Image.new("RGB", (60_000, 1)).save(buffer, "PNG")
+    at.get("file_uploader")[0].set_value([("thin.png", buffer.getvalue(), "image/png")])
+    at.run()
+    predicted(at)
+    assert chosen(at)[0] == "thin.png"
+    at.session_state["seen"] = True
+    wait_until(lambda: [each for each in at.run().error if "too long and thin" in each.value])
+    assert [each for each in at.button if each.label == "Look again with A"]
+    assert not seen(at)
+
+
+def test_another_preprocessing_is_used_for_all_images_and_can_be_undone():
+    load(FINAL)
+    at = predicted_page(FINAL)
+    before = table(at)
+    default = default_preprocessing(
+        parse_architecture(ARCHITECTURE), open_file("sample:final").metadata
+    )
+    # As a choice in the menu does, which a test without a browser cannot make.
+    at.session_state["fed-A-wanted"] = replace(default, mean=(0.0,) * 3, std=(1.0,) * 3)
+    at.run()
+    predicted(at)
+    assert table(at) != before
+    assert "mean 0, std 1 (changed by hand)" in texts(at)
+    assert "Changed by you" in texts(at)
     next(button for button in at.button if button.label == "Undo my changes").click().run()
     predicted(at)
     assert table(at) == before

@@ -32,25 +32,49 @@ def slot_preprocessing(
     return default_preprocessing(architecture, _checkpoint.metadata)
 
 
+def editor_key(slot: str) -> str:
+    """The key of the editor of a slot's preprocessing."""
+    return f"fed-{slot}"
+
+
 def preprocessing_editor(key: str, default: Preprocessing) -> Preprocessing:
     """Draw the values of `default` in fields. Returns them as the user has changed them."""
     fields_key = f"{key}-{sha256(repr(default).encode()).hexdigest()[:12]}"
-    # Fields with new keys start from `default`: a new round undoes the changes.
-    round_key = f"{fields_key}-again"
+    # Fields with new keys start from their defaults: a new round undoes or replaces the changes.
+    round_key, start_key = f"{fields_key}-again", f"{fields_key}-start"
+    wanted = st.session_state.pop(_wanted_key(key), None)
+    if wanted is not None:
+        said = replace(wanted, source=default.source, guessed=default.guessed)
+        st.session_state[start_key] = said
+        st.session_state[round_key] = st.session_state.get(round_key, 0) + 1
     round_ = st.session_state.get(round_key, 0)
-    edited = _fields(f"{fields_key}-{round_}", default)
+    edited = _fields(f"{fields_key}-{round_}", st.session_state.get(start_key, default))
     changed = edited != default
     sentence = f"{default.source.capitalize()}." if default.guessed else f"From {default.source}."
     st.caption(plain(f"Changed by you. {sentence}" if changed else sentence))
     if changed:
         st.button(
-            "Undo my changes", key=f"{fields_key}-undo", on_click=_undo, args=(round_key, round_)
+            "Undo my changes",
+            key=f"{fields_key}-undo",
+            on_click=_undo,
+            args=(round_key, round_, start_key),
         )
     return replace(edited, source="changed by hand", guessed=False) if changed else default
 
 
-def _undo(round_key: str, round_: int) -> None:
+def _undo(round_key: str, round_: int, start_key: str) -> None:
     st.session_state[round_key] = round_ + 1
+    st.session_state.pop(start_key, None)
+
+
+def use_preprocessing(key: str, wanted: Preprocessing) -> None:
+    """Have the editor of this `key` take these values when it is drawn next, as if a person had
+    filled them in."""
+    st.session_state[_wanted_key(key)] = wanted
+
+
+def _wanted_key(key: str) -> str:
+    return f"{key}-wanted"
 
 
 def _fields(key: str, default: Preprocessing) -> Preprocessing:

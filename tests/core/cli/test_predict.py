@@ -1,6 +1,7 @@
 """`loupe predict`, run as a user runs it: a process, its output, its exit status."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 from torchvision.models import resnet18
 from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 
-from core.server import SAMPLES, sample_images
+from core.server import SAMPLES, photographs, sample_images
 from tests.core.cli.process import loupe
 
 pytestmark = pytest.mark.slow
@@ -51,6 +52,61 @@ def test_predict_on_the_sample_reads_the_digits(tmp_path: Path) -> None:
     assert len(images) == len(sample_images())
     right = sum(f"digit_{image['top'][0]['index']}_" in image["name"] for image in images)
     assert right >= len(images) - 1
+
+
+SAMPLE = (
+    *("predict", SAMPLES["final"].path, "--arch", "shufflenet_v2_x0_5", "--num-classes", 10),
+    *("--strip-prefix", "module."),
+)
+
+
+def test_what_if_shows_the_top_1_under_the_usual_mistakes() -> None:
+    done = loupe(*SAMPLE, *sample_images()[2:4], "--what-if")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    heads = [number for number, line in enumerate(lines) if line.startswith("fed with ")]
+    assert len(heads) == 2
+    first = {re.split(" {2,}", line)[0]: line for line in lines[heads[0] + 1 : heads[0] + 9]}
+    assert re.search(r"^this preprocessing +four +96\.\d\d %$", first["this preprocessing"])
+    assert first["leaving values at 0–255"].endswith("differs")
+    assert not first["bicubic instead of bilinear"].endswith("differs")
+    assert "No difference for this image: BGR instead of RGB and squashing" in done.stdout
+    assert "change the answer, `four`; the other 4 do not." in done.stdout
+    assert loupe(*SAMPLE, sample_images()[2]).stdout.count("\n") < heads[0] + 5
+
+
+def test_what_if_as_json_has_the_code_of_each_mistake_and_all_figures() -> None:
+    done = loupe(*SAMPLE, sample_images()[2], "--what-if", "--json")
+    assert done.returncode == 0, done.stderr
+    [image] = json.loads(done.stdout)["images"]
+    found = image["what_if"]
+    answers = {answer["mistake"]: answer for answer in found["answers"]}
+    imagenet = answers["ImageNet mean/std"]
+    assert imagenet["code"].startswith("v2.Normalize(mean=[0.485, 0.456, 0.406], std=")
+    assert imagenet["changes"] == (imagenet["top"]["index"] != image["top"][0]["index"])
+    same = answers["bicubic instead of bilinear"]
+    assert same["top"]["label"] == image["top"][0]["label"]
+    assert same["probability_of_the_answer"] == same["top"]["probability"]
+    assert {each["mistake"] for each in found["skipped"]} == {
+        "BGR instead of RGB",
+        "squashing instead of cropping",
+    }
+    assert found["verdict"].endswith("do not.")
+    plain = loupe(*SAMPLE, sample_images()[2], "--json")
+    assert "what_if" not in json.loads(plain.stdout)["images"][0]
+
+
+def test_what_if_of_a_model_whose_output_is_not_a_number_says_so(tmp_path: Path) -> None:
+    weights = resnet18(num_classes=3).state_dict()
+    weights["fc.weight"][1, 1] = float("nan")
+    torch.save(weights, tmp_path / "nan.pth")
+    options = ("predict", tmp_path / "nan.pth", "--arch", "resnet18", "--num-classes", 3)
+    done = loupe(*options, photographs()[0], "--what-if")
+    assert done.returncode == 0, done.stderr
+    assert "output is not a number (NaN or infinite) under this preprocessing" in done.stdout
+    done = loupe(*options, photographs()[0], "--what-if", "--json")
+    [image] = json.loads(done.stdout)["images"]
+    assert {answer["top"] for answer in image["what_if"]["answers"]} == {None}
 
 
 def test_predict_takes_a_list_of_names_for_a_model_whose_output_is_not_a_number(
