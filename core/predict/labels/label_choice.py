@@ -10,7 +10,7 @@ from core.inputs import FROM_CHECKPOINT
 from core.predict.labels.known_labels import known_labels
 from core.predict.labels.labels import Labels
 from core.predict.labels.name_lists import MACHINE_ID
-from core.predict.labels.stated_names import HasMetadata, StatedNames, stated_classes
+from core.predict.labels.stated_names import HasMetadata, StatedClasses, StatedNames, stated_classes
 from core.wording import counted, listed
 
 BACKGROUND = ", so one may be a background class, and the file does not say which"
@@ -40,31 +40,30 @@ def choose_labels(
         return Labels((), "none, because no image reached the model", guessed=True)
     if uploaded is not None:
         return _own(outputs, uploaded, uploaded_name)
-    choices: tuple[StatedNames, ...] = ()
-    remark = ""
-    if checkpoint is not None:
-        choices = _fitting(outputs, checkpoint)
-        if stated:
-            choices = _chosen(choices, stated)
-        if len(choices) == 1:
-            order = f" {choices[0].order}" if choices[0].order else ""
-            return Labels(choices[0].names, f"{FROM_CHECKPOINT} {choices[0].path}{order}")
-        remark = _remark(outputs, checkpoint)
+    classes = stated_classes(checkpoint) if checkpoint is not None else StatedClasses((), ())
+    choices = _fitting(outputs, classes)
+    if stated:
+        choices = _chosen(choices, stated)
+    if len(choices) == 1:
+        order = f" {choices[0].order}" if choices[0].order else ""
+        return Labels(choices[0].names, f"{FROM_CHECKPOINT} {choices[0].path}{order}")
     if choices:
         paths = listed([each.path for each in choices])
-        source = f"numbers, since the checkpoint's {paths} differ: choose one"
-        return _numbers(outputs, source)
+        return _numbers(outputs, f"since the checkpoint's {paths} differ: choose one")
+    remark = _remark(outputs, classes)
     known = known_labels(outputs)
     if known is not None:
-        source = f"guessed: {known.whose}, as there are {outputs:,} outputs"
-        return Labels(known.names, source + remark, guessed=True)
-    return _numbers(outputs, "numbers, since no names are known" + remark)
+        sources = [f"guessed: {known.whose}, as there are {outputs:,} outputs", remark]
+        return Labels(known.names, "; ".join(filter(None, sources)), guessed=True)
+    if remark and not classes.lists:
+        return _numbers(outputs, f"since {remark}")
+    return _numbers(outputs, "; ".join(filter(None, ["since no names are known", remark])))
 
 
 def label_choices(outputs: int, checkpoint: HasMetadata) -> tuple[StatedNames, ...]:
     """The checkpoint's lists for that many outputs where they name the classes differently, so that
     a person must choose; else none."""
-    choices = _fitting(outputs, checkpoint)
+    choices = _fitting(outputs, stated_classes(checkpoint))
     return choices if len(choices) > 1 else ()
 
 
@@ -89,17 +88,17 @@ def _own(outputs: int, uploaded: Sequence[str], name: str) -> Labels:
     )
 
 
-def _numbers(outputs: int, source: str) -> Labels:
+def _numbers(outputs: int, why: str) -> Labels:
     names = tuple(f"class {index}" for index in range(outputs))
-    return Labels(names, source, guessed=True, numbered=True)
+    return Labels(names, f"numbers, {why}", guessed=True, numbered=True)
 
 
-def _fitting(outputs: int, checkpoint: HasMetadata) -> tuple[StatedNames, ...]:
+def _fitting(outputs: int, classes: StatedClasses) -> tuple[StatedNames, ...]:
     """The lists with a name for each output, each different one once.
 
     Lists of ids or digits, such as an ImageFolder's, are left out beside one of words.
     """
-    lists = [each for each in stated_classes(checkpoint).lists if len(each.names) == outputs]
+    lists = [each for each in classes.lists if len(each.names) == outputs]
     words = [each for each in lists if not all(map(_is_id, each.names))] or lists
     different: dict[tuple[str, ...], StatedNames] = {}
     for each in words:
@@ -126,11 +125,11 @@ def _chosen(choices: Sequence[StatedNames], path: str) -> tuple[StatedNames, ...
     return chosen
 
 
-def _remark(outputs: int, checkpoint: HasMetadata) -> str:
-    """What the checkpoint says of its classes, where that names no output."""
-    stated = stated_classes(checkpoint)
-    if not stated.lists:
-        return f"; the checkpoint's {stated.problems[0]}" if stated.problems else ""
-    path, number = stated.lists[0].path, len(stated.lists[0].names)
+def _remark(outputs: int, classes: StatedClasses) -> str:
+    """What a checkpoint says of its classes, where that names no output; may be empty."""
+    if not classes.lists:
+        return f"the checkpoint's {classes.problems[0]}" if classes.problems else ""
+    path, number = classes.lists[0].path, len(classes.lists[0].names)
     background = BACKGROUND if number == outputs - 1 else ""
-    return f"; the checkpoint's {path} has {number} names, the model {outputs} outputs{background}"
+    have = f"{path} has {counted(number, 'name')}, the model {counted(outputs, 'output')}"
+    return f"the checkpoint's {have}{background}"

@@ -104,7 +104,7 @@ def whole_number(value: object) -> int | None:
     if isinstance(value, float):
         return int(value) if value.is_integer() and 0 <= value < 1e9 else None
     if isinstance(value, int):
-        return value if 0 <= value < 1_000_000_000 else None
+        return value if abs(value) < 1_000_000_000 else None
     text = str(value).strip()
     hit = re.fullmatch(r"(\d{1,9})(?:\.0+)?", text, re.ASCII) if isinstance(value, str) else None
     return int(hit[1]) if hit else None
@@ -133,6 +133,10 @@ def sorted_names(numbers: Sequence[int], names: Sequence[object]) -> list[object
 
 def _of_list(values: Sequence[object]) -> tuple[NameList, ...]:
     first = values[0]
+    if all(isinstance(value, Mapping) and len(value) == 1 for value in values) and len(values) > 1:
+        pairs = [pair for value in values if isinstance(value, Mapping) for pair in value.items()]
+        if len({key for key, _ in pairs}) == len(pairs):
+            return _of_mapping(dict(pairs), "")
     if all(isinstance(value, Mapping) for value in values):
         return _of_records([value for value in values if isinstance(value, Mapping)])
     if len(values) == 1 and isinstance(first, list | tuple) and len(first) > 1:
@@ -143,11 +147,14 @@ def _of_list(values: Sequence[object]) -> tuple[NameList, ...]:
         if any(len(row) != width for row in rows):
             raise NotNamesError("has rows of different lengths")
         return columns([""] * width, rows)
-    if all(isinstance(value, int | float) for value in values) and (
-        len({*values}) < len(values) or not all(isinstance(value, int) for value in values)
-    ):
-        return ()  # numbers, such as the label of each image
+    numbers = [value for value in values if isinstance(value, int | float)]
+    if len(numbers) == len(values) and (numbers != sorted({*numbers}) or not _whole(numbers)):
+        return ()  # the label of each image, perhaps; the numbers of classes ascend
     return (NameList(checked_names(values)),)
+
+
+def _whole(numbers: Sequence[object]) -> bool:
+    return all(isinstance(number, int) for number in numbers)
 
 
 def _of_records(records: Sequence[Mapping[object, object]]) -> tuple[NameList, ...]:

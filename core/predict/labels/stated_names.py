@@ -38,35 +38,42 @@ text of JSON in a safetensors file adds some."""
 MAX_VALUES = 100_000
 """Values that are looked at in one checkpoint; a training's metadata has some hundreds."""
 
+MAX_PARTS = 16
+"""Items of a list that is searched, such as a training's callbacks."""
+
 MAX_TEXT = 8 << 20
 """Characters of JSON that are parsed in one checkpoint."""
 
-_NOUN = r"(?:class|classes|label|labels|name|names|cat|cats|category|categories|target|tag)"
-_LIST = (
-    r"classes|classnames?|classlabels?|classlist|classeslist|classesnames|labels|labelnames?"
-    r"|labellist|names|namelist|categories|categorynames|targetnames|tagnames|thingclasses"
+_NOUN = r"(?:(?:class|cls|label|name|categor(?:y|ie)|cat|tag|breed|synset|wnid)(?:es|s)?|species)"
+_LINK = r"to|2|map|mapping|dict|list|set|encoder|decoder|encoding|lookup|vocab"
+_NUMBER = r"ids?|idx|idxs|ind|index|indexes|indices|ix|int|num|number"
+_PLURAL = r"classes|labels|names|categories|cats|tags|breeds|synsets|species"
+_COMPOUND = re.compile(
+    rf"(?=.*(?:class|cls|label|name|categor|cat|tag|breed|synset|species))"
+    rf"(?=.*(?:{_PLURAL}|{_LINK}|index|indices))(?:{_NOUN}|{_LINK}|{_NUMBER}|inv|all|i)+"
 )
-_MAP = (
-    r"(?:class|classes|label|labels|category|cat)"
-    r"(?:map|mapping|dict|index|indexes|indices|encoder|encoding|lookup)"
-)
-_TO = (
-    rf"(?:id|idx|ind|index|int|i|num)(?:2|to){_NOUN}(?:names?|map)?"
-    rf"|(?:{_NOUN}names?|{_NOUN})(?:2|to)(?:id|idx|ids|ind|index|indices|int|num|{_NOUN})(?:map|dict)?"
-)
-KEYS = tuple(
-    re.compile(pattern)
-    for pattern in (
-        rf"{_TO}|class(?:es|names|list|labels)",
-        rf"{_LIST}|{_MAP}|itos|stoi|i2l|l2i",
-        rf"vocab|vocabulary|le|labelbinarizer|\w*(?:classes|classnames|labelnames)|\w*(?:{_TO})",
-    )
+"""A key made only of words for classes and numbers, of which one is a plural or says that the one
+stands for the other: `class_to_idx`, `labelsMap`, `category_index`, `class_id_to_name`."""
+
+KEYS = (
+    re.compile(
+        rf"class(?:es|names|list|labels)|labelnames"
+        rf"|(?:{_NUMBER})(?:2|to){_NOUN}|{_NOUN}(?:2|to)(?:{_NUMBER})"
+    ),
+    _COMPOUND,
+    re.compile(
+        r"vocab|itos|stoi|[io]2[cil]|[cl]2i|targetnames|le|labelbinarizer|label|class|category"
+        r"|mapping|\w*(?:classes|classnames|labelnames|labels)"
+    ),
 )
 """Keys under which training scripts keep the names, as `plain_key` writes them, the most specific
 first: `class_to_idx` is torchvision's ImageFolder's, `id2label` transformers', `names` YOLO's,
 `CLASSES` OpenMMLab's, `vocab` fastai's, `classes_` scikit-learn's."""
 
-_NO_NAMES = re.compile(r"(?:num|n|number|nb|no)\w*(?:classes|labels)|targets?|\w*counts?")
+VAGUE = len(KEYS) - 1
+"""The rank of the keys that may as well name something else: no problem is told of these."""
+
+_NO_NAMES = re.compile(r"(?:num|n|number|nb|no)(?:classes|labels|categories|\w*classes)")
 
 CONTENTS = ("classes_", "_content", "_val", "items", "itos", "names", "classes", "data")
 """Attributes in which objects keep what they are a list of: scikit-learn's LabelEncoder,
@@ -75,8 +82,9 @@ OmegaConf's lists and their items, fastai's CategoryMap, torchtext's Vocab, User
 _HINT = re.compile(r"class|label|categor|names|vocab|idx", re.IGNORECASE)
 """What a text of JSON has in it if it has names under one of the keys."""
 
-MODULE_PARTS = frozenset(("_modules", "_parameters", "_buffers"))
-"""What a module of PyTorch has besides its own attributes."""
+WITHOUT_NAMES = frozenset(("_modules", "_parameters", "_buffers", "param_groups"))
+"""What a module of PyTorch has besides its own attributes, and the groups of an optimizer, whose
+`names` are those of parameters."""
 
 
 class HasMetadata(Protocol):
@@ -121,17 +129,16 @@ def search(tree: object) -> StatedClasses:
     for rank, path, key, value in _Search().under(tree, "", DEPTH):
         place = rank, path.count(".")
         try:
-            for each in _lists_of(value, key):
-                lists.append((*place, StatedNames(_named(path, each), each.names, each.order)))
+            found = _lists_of(value, key)
         except NotNamesError as error:
-            problems.append((*place, f"{path} {error}"))
+            problems += [(*place, f"{path} {error}")] if rank < VAGUE else []
+            continue
+        for each in found:
+            where = f"{path}.{each.title}" if len(found) > 1 else path
+            lists.append((*place, StatedNames(where, each.names, each.order)))
     lists.sort(key=lambda found: found[:2])
     problems.sort(key=lambda found: found[:2])
     return StatedClasses(tuple(each for *_, each in lists), tuple(each for *_, each in problems))
-
-
-def _named(path: str, names: NameList) -> str:
-    return f"{path}.{names.title}" if names.title else path
 
 
 def _lists_of(value: object, key: str) -> tuple[NameList, ...]:
@@ -172,6 +179,8 @@ class _Search:
 
     def parsed(self, value: object) -> object:
         """What a text of JSON has in it."""
+        if isinstance(value, bytes):
+            value = unwrapped(value)
         if not isinstance(value, str) or value[:1] not in ("{", "["):
             return value
         self.characters -= len(value)
@@ -201,7 +210,9 @@ def _has_keys(value: object) -> bool:
 
 def _children(value: object) -> Iterator[tuple[object, object]]:
     if isinstance(value, Mapping):
-        yield from value.items()
+        yield from ((key, entry) for key, entry in value.items() if key not in WITHOUT_NAMES)
+    elif isinstance(value, list | tuple) and len(value) <= MAX_PARTS:
+        yield from enumerate(value)
     elif isinstance(value, Opaque):
         yield from value.items.items()
         state = value.state if isinstance(value.state, Mapping) else {}
@@ -209,7 +220,7 @@ def _children(value: object) -> Iterator[tuple[object, object]]:
         if isinstance(content, Mapping):  # OmegaConf's own attributes besides are no settings
             yield from content.items()
             return
-        yield from ((key, entry) for key, entry in state.items() if key not in MODULE_PARTS)
+        yield from ((key, entry) for key, entry in state.items() if key not in WITHOUT_NAMES)
 
 
 def unwrapped(value: object, depth: int = DEPTH) -> object:

@@ -18,8 +18,8 @@ MAX_EVENTS = 200_000
 MAX_DEPTH = 16
 
 LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
-"""libyaml's parser where PyYAML has it, some ten times as fast. The base loader, safer than the safe
-one, leaves every scalar a text: the classes `yes` and `no` stay names, not true and false."""
+"""libyaml's parser where PyYAML has it, some ten times as fast. The base loader, safer than the
+safe one, leaves every scalar a text: the classes `yes` and `no` stay names, not true and false."""
 
 
 def yaml_value(text: str) -> object:
