@@ -37,6 +37,8 @@ NUMBERED = re.compile(r"(?:class|label)[ _-]?\d+", re.IGNORECASE)
 """A name that only numbers its class, as transformers' `LABEL_0`, which stands in a configuration
 until somebody gives names."""
 
+_WHOLE_NUMBER = re.compile(r"\s*(\d{1,9})(?:\.0+)?\s*", re.ASCII)
+
 INDEX_FIRST = re.compile(r"(?:id|idx|ind|index|int|i|num)(?:2|to)\w+")
 NAME_FIRST = re.compile(r"\w+(?:2|to)(?:id|idx|ids|ind|index|indices|int|num)")
 """Keys that say which side of a mapping has the numbers: `idx_to_class`, `class_to_idx`."""
@@ -99,22 +101,23 @@ def checked_names(values: Iterable[object]) -> tuple[str, ...]:
 
 def whole_number(value: object) -> int | None:
     """A number of an output: a whole number, or a text of one."""
-    if isinstance(value, bool):
+    if isinstance(value, str):
+        hit = _WHOLE_NUMBER.fullmatch(value)
+        return int(hit[1]) if hit else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) >= 1e9:
         return None
-    if isinstance(value, float):
-        return int(value) if value.is_integer() and 0 <= value < 1e9 else None
-    if isinstance(value, int):
-        return value if abs(value) < 1_000_000_000 else None
-    text = str(value).strip()
-    hit = re.fullmatch(r"(\d{1,9})(?:\.0+)?", text, re.ASCII) if isinstance(value, str) else None
-    return int(hit[1]) if hit else None
+    return int(value) if float(value).is_integer() else None
 
 
 def whole_numbers(values: Iterable[object]) -> list[int] | None:
     """The numbers, or None if one of the values is none."""
-    numbers = [whole_number(value) for value in values]
-    known = [number for number in numbers if number is not None]
-    return known if len(known) == len(numbers) else None
+    numbers = []
+    for value in values:
+        number = whole_number(value)
+        if number is None:
+            return None
+        numbers.append(number)
+    return numbers
 
 
 def counts(numbers: Sequence[int]) -> bool:
@@ -170,7 +173,7 @@ def _of_records(records: Sequence[Mapping[object, object]]) -> tuple[NameList, .
 
 def _of_mapping(value: Mapping[object, object], key: str) -> tuple[NameList, ...]:
     keys, entries = [*value], [*value.values()]
-    numbers = whole_numbers(keys) or _numbered_alike(keys)
+    numbers = whole_numbers(keys)
     if all(isinstance(entry, Mapping) for entry in entries):
         fields = [dict(entry) for entry in entries if isinstance(entry, Mapping)]
         if numbers is not None:
@@ -185,6 +188,8 @@ def _of_mapping(value: Mapping[object, object], key: str) -> tuple[NameList, ...
         lines = [[n, *entry] for n, entry in zip(numbers, entries, strict=True)]  # type: ignore[misc]
         return _of_list(lines)
     positions_of_names = whole_numbers(entries)
+    if numbers is None and positions_of_names is None:
+        numbers = _numbered_alike(keys)
     if numbers is None and positions_of_names is None:
         raise NotNamesError("maps names to what is no number, which gives no order")
     if positions_of_names is None or (

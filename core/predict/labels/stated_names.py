@@ -41,8 +41,8 @@ MAX_VALUES = 100_000
 MAX_PARTS = 16
 """Items of a list that is searched, such as a training's callbacks."""
 
-MAX_TEXT = 8 << 20
-"""Characters of JSON that are parsed in one checkpoint."""
+MAX_TEXT = 2 << 20
+"""Characters of JSON that are parsed in one checkpoint; 21,843 names take 0.7 MB."""
 
 _NOUN = r"(?:(?:class|cls|label|name|categor(?:y|ie)|cat|tag|breed|synset|wnid)(?:es|s)?|species)"
 _LINK = r"to|2|map|mapping|dict|list|set|encoder|decoder|encoding|lookup|vocab"
@@ -144,6 +144,8 @@ def search(tree: object) -> StatedClasses:
 def _lists_of(value: object, key: str) -> tuple[NameList, ...]:
     plain = unwrapped(value)
     if isinstance(plain, str):
+        if len(plain) > MAX_TEXT:
+            raise NotNamesError("is too long for a list of names")
         parsed = value_in_text(plain)
         return names_in_text(plain) if parsed is None else name_lists(parsed, key)
     return name_lists(plain, key)
@@ -201,9 +203,10 @@ def _rank(key: str) -> int | None:
 def _has_keys(value: object) -> bool:
     """Whether a value has keys for names itself: `labels: {"classes": [...]}`."""
     return any(
-        isinstance(key, str)
-        and _rank(plain_key(key[:100])) is not None
+        type(entry) not in _PLAIN
         and isinstance(entry, Mapping | list | tuple | set | InertArray)
+        and isinstance(key, str)
+        and _rank(plain_key(key[:100])) is not None
         for key, entry in (_children(value) if isinstance(value, Mapping | Opaque) else ())
     )
 
@@ -223,11 +226,17 @@ def _children(value: object) -> Iterator[tuple[object, object]]:
         yield from ((key, entry) for key, entry in state.items() if key not in WITHOUT_NAMES)
 
 
+_PLAIN = frozenset((str, int, float, bool))
+"""The types of most values, for which a look at each other form would take most of the time."""
+
+
 def unwrapped(value: object, depth: int = DEPTH) -> object:
     """A value of a checkpoint's tree as plain lists, mappings, sets, texts and numbers.
 
     None for what has no such form. Texts in bytes are read as UTF-8, else as Windows' letters.
     """
+    if type(value) in _PLAIN:
+        return value
     if depth < 0:
         return None
     if isinstance(value, bytes):
@@ -251,7 +260,7 @@ def unwrapped(value: object, depth: int = DEPTH) -> object:
 
 
 def _plain_side(key: object, depth: int) -> object:
-    plain = unwrapped(key, depth - 1)
+    plain = key if type(key) in _PLAIN else unwrapped(key, depth - 1)
     return plain if isinstance(plain, str | int | float) else str(key)
 
 

@@ -4,6 +4,7 @@ of the user's own."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 
 import streamlit as st
 
@@ -71,19 +72,23 @@ def _stated_labels(key: str, outputs: int, checkpoint: Checkpoint) -> Labels:
     if not choices:
         return choose_labels(outputs, checkpoint)
     previews = {choice.path: names_preview(choice.names) for choice in choices}
-    path = _choice(f"{key}-stated", "Which of the checkpoint's lists?", previews)
+    path = _choice(f"{key}-stated", "Which of the checkpoint's lists of names?", previews)
     return choose_labels(outputs, checkpoint, stated=path or "")
 
 
 def _choice(key: str, question: str, previews: Mapping[str, str]) -> str | None:
-    """Draw the names of lists, each with its first names. Returns the chosen one."""
+    """Draw the names of lists, each with its first names. Returns the chosen one.
+
+    The choice is one between these lists: another file begins without it.
+    """
+    lists = sha256(repr(previews).encode()).hexdigest()[:12]
     return st.selectbox(
         plain(question),
         list(previews),
         index=None,
         format_func=lambda name: visible(f"{name}: {previews[name]}"),
         placeholder=f"Choose one of {len(previews)}",
-        key=key,
+        key=f"{key}-{lists}",
         persist_state="session",
     )
 

@@ -183,6 +183,8 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
     "texts": ({"classes": {"cat": "Katze", "dog": "Hund", "hen": "Huhn"}}, "what is no number"),
     "groups": ({"classes": {"mammal": ["cat", "dog"], "bird": ["hen"]}}, "what is no number"),
     "a class to ignore": ({"idx_to_class": {-1: "none", 0: "a", 1: "b"}}, ": -1, 0 and 1"),
+    "not a number": ({"classes": {"cat": float("nan"), "dog": float("inf")}}, "is no number"),
+    "a text of many MB": ({"classes": "cat," * (1 << 20)}, "is too long for a list of names"),
     "gaps": ({"class_to_idx": {"cat": 0, "dog": 2, "hen": 4}}, "count from 0 or 1: 0, 2 and 4"),
     "two of one number": (
         {"class_to_idx": {"cat": 0, "kitty": 0, "dog": 1}},
@@ -220,7 +222,7 @@ SILENT = {
     "the same as an array": {"train_labels": np.array([0, 1, 1, 0, 2])},
     "the same, each once": {"labels": np.array([2, 0, 1])},
     "a mapping of settings": {"mapping": {"lr": "cosine", "wd": "none"}},
-    "losses": {"labels": [0.1, 0.2, 0.3]},
+    "losses": {"labels": [0.1, 0.2, float("nan")]},
 }
 
 
