@@ -30,6 +30,11 @@ _ITEM = re.compile(r"\bitem\s*:?\s*\{([^{}]*)\}")
 _FIELD = re.compile(r"(\w+)\s*:\s*(?:\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'|([^\s,;}]+))")
 """A field of TensorFlow's label maps (object_detection/data/*.pbtxt)."""
 
+_ESCAPE = re.compile(r"\\(.)")
+
+_DOCUMENT = re.compile(r"<(?:\?xml|!doctype|html)|%PDF|\{\\rtf", re.IGNORECASE)
+"""The beginning of a document that is text, and no list."""
+
 _TEXT_PICKLE = re.compile(
     r"(?:\([ld]p\d|c(?:copy_reg|__builtin__|builtins|collections|numpy[\w.]*|torch[\w.]*))\r?\n"
 )
@@ -106,13 +111,15 @@ def read_label_file(data: bytes, name: str) -> LabelFile:
 
 
 def _decoded(data: bytes, name: str) -> str:
-    refusal = LabelsError(f"{name} is not a text file.", "Save the names as plain text (UTF-8).")
+    refusal = LabelsError(
+        f"{name} is not a plain text file.", "Save the names as plain text (UTF-8)."
+    )
     for encoding in _encodings(data):
         try:
             text = data.decode(encoding).lstrip("\ufeff").strip()
         except UnicodeDecodeError:
             continue
-        if _CONTROL.search(text) or _TEXT_PICKLE.match(text):
+        if _CONTROL.search(text) or _DOCUMENT.match(text) or _TEXT_PICKLE.match(text):
             raise refusal
         return text
     raise refusal
@@ -136,28 +143,33 @@ def _lists_in(text: str, ending: str) -> tuple[NameList, ...]:
         return _lists_of([_record(item) for item in _ITEM.findall(_without_comments(text))])
     if ending in ("csv", "tsv"):
         return names_in_table(text, "\t" if ending == "tsv" else "")
-    value = value_in_text(text)
+    value = value_in_text(_without_comments(text) if ending == "py" else text)
     if value is None and text[:1] == "{":
         value = _json_lines(text)
     if value is not None:
         return _lists_of(value)
     if ending == "json":
-        raise NotNamesError("is not valid JSON")
-    lines = text.splitlines()
+        raise NotNamesError("is no valid JSON of a list or a mapping")
+    if ending == "py":
+        raise NotNamesError("is Python code, of which only a single list is read")
+    lines = [line for line in text.splitlines() if line.strip()]
+    if re.fullmatch(r"\w+:\s*", lines[0] if lines else ""):  # YAML under another ending
+        return _lists_of(yaml_value(text))
     for delimiter in "\t;|":
-        if len({line.count(delimiter) for line in lines if line.strip()} - {0}) == 1 and all(
-            delimiter in line for line in lines if line.strip()
-        ):
+        numbers = {line.count(delimiter) for line in lines}
+        if len(lines) > 1 and len(numbers) == 1 and 0 not in numbers:
             return names_in_table(text, delimiter)
     return (names_in_lines(lines),)
 
 
 def _without_comments(text: str) -> str:
-    return re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE)
+    return re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE).strip()
 
 
 def _record(item: str) -> dict[str, object]:
-    return without_repeats([(field, "".join(parts)) for field, *parts in _FIELD.findall(item)])
+    return without_repeats(
+        [(field, _ESCAPE.sub(r"\1", "".join(parts))) for field, *parts in _FIELD.findall(item)]
+    )
 
 
 def _json_lines(text: str) -> list[object] | None:

@@ -10,6 +10,7 @@ from core.predict.labels.name_lists import (
     ID_TITLES,
     NameList,
     NotNamesError,
+    checked_names,
     columns,
     plain_key,
     whole_number,
@@ -19,6 +20,9 @@ from core.predict.labels.name_lists import (
 DELIMITERS = ",;\t|"
 
 _TITLES = ID_TITLES | {plain_key(word) for word in TITLE_WORDS}
+
+_RULE = re.compile(r":?-{2,}:?")
+"""A cell of the line below the titles of a table in Markdown."""
 
 _DELIMITER_LINE = re.compile(r"sep=(.)", re.IGNORECASE)
 """The first line by which Excel knows the delimiter."""
@@ -41,7 +45,10 @@ def names_in_table(text: str, delimiter: str = "") -> tuple[NameList, ...]:
         rows = [row for row in rows if not re.match(r"#\s", row[0])]
     if not rows:
         raise NotNamesError("is empty")
-    width = len(rows[0])
+    rows = [row for row in rows if not all(map(_RULE.fullmatch, filter(None, row)))]
+    width = len(rows[0]) if rows else 0
+    if len(rows) == 1 and not any(whole_number(cell) is not None for cell in rows[0]):
+        return (NameList(checked_names(cell for cell in rows[0] if cell)),)
     if any(len(row) != width for row in rows):
         raise NotNamesError(
             "has rows of different lengths; names with a separator in them need quotes"

@@ -28,14 +28,17 @@ TITLE_WORDS = frozenset(
 """The words of a first line that are no name but the columns' titles."""
 
 _ASSIGNED = re.compile(r"\s*[A-Za-z_]\w*\s*=\s*(?=[\[({])")
+_LONE_ITEM = re.compile(r"(['\"])[^'\"\n]*\1\s*:")
+"""The first item of a mapping whose braces were left out."""
+
 _BETWEEN_TEXTS = re.compile(r"(['\"])\s+(?=\1)")
 """Where numpy writes no comma between the texts of an array, which Python reads as one text."""
 
 _BARE_LIST = re.compile(r"[\[(]([^\[\](){}'\"]*)[\])]")
 """A list whose texts have no quotes, as a command line or OmegaConf writes it."""
 
-_NUMBER_FIRST = re.compile(r"\[?(\d{1,9})\]?(?:\s*[:.,;=|)\t–-]\s*|\s+)(\S.*)", re.ASCII)
-_NUMBER_LAST = re.compile(r"(\S.*?)(\s*[:,;=|\t]\s*|\s+)(\d{1,9})", re.ASCII)
+_NUMBER_FIRST = re.compile(r"\[?(\d{1,9})\]?(\s*(?:->|=>|[:.,;=|)\t–-])\s*|\s+)(\S.*)", re.ASCII)
+_NUMBER_LAST = re.compile(r"(\S.*?)(\s*(?:->|=>|[:,;=|\t])\s*|\s+)(\d{1,9})", re.ASCII)
 _SYNSET = re.compile(r"n\d{8}[\s,:;]+(\S.*)")
 _COMMENT = re.compile(r"#|//")
 _BULLET = re.compile(r"[-*•]\s+(\S.*)")
@@ -48,6 +51,8 @@ def value_in_text(text: str) -> object:
     Raises NotNamesError for JSON with one key twice, of which a reader would see only the last.
     """
     text = _ASSIGNED.sub("", text.strip(), count=1)
+    if text[:1] in ("'", '"') and _LONE_ITEM.match(text):
+        text = f"{{{text}}}"
     if text[:1] not in ("[", "{", "("):
         return None
     try:
@@ -98,10 +103,10 @@ def names_in_lines(lines: Sequence[str]) -> NameList:
     if not kept:
         raise NotNamesError("has no names in it")
     names = _unquoted(_without_marks(kept))
-    if len(names) == 1 and "," in names[0]:
+    if len(names) == 1 and re.search(r"[,;|\t]", names[0]):
         bare = _BARE_LIST.fullmatch(names[0])
-        names = [bare[1] if bare else names[0]]
-        names = [part.strip() for part in names[0].split(",") if part.strip()]
+        parts = re.split(r"[,;|\t]", bare[1] if bare else names[0])
+        names = [part.strip() for part in parts if part.strip()]
     names, order = _unnumbered(names)
     synsets = [hit for name in names if (hit := _SYNSET.fullmatch(name))]
     if len(synsets) == len(names):
@@ -130,11 +135,13 @@ def _unnumbered(lines: list[str]) -> tuple[list[str], str]:
     for rows in (lines, lines[1:] if _is_title(lines[0]) else []):
         first = [hit for line in rows if (hit := _NUMBER_FIRST.fullmatch(line))]
         if rows and len(first) == len(rows):
-            numbers, names = [int(hit[1]) for hit in first], [hit[2] for hit in first]
+            numbers, names = [int(hit[1]) for hit in first], [hit[3] for hit in first]
             if counts(numbers):
                 return _strings(sorted_names(numbers, names)), ""
-            if min(numbers) < 2 and max(numbers) < 2 * len(rows) and _differ(names):
-                return _strings(sorted_names(numbers, names)), "by its ids"
+            if _differ(names) and (min(numbers) < 2 or len({*numbers}) == len(numbers)):
+                if all(hit[2].strip() for hit in first) or max(numbers) < 2 * len(rows):
+                    return _strings(sorted_names(numbers, names)), "by its ids"
+                raise NotNamesError("has numbers before its names that do not count from 0 or 1")
         last = [hit for line in rows if (hit := _NUMBER_LAST.fullmatch(line))]
         if rows and len(last) == len(rows):
             numbers, names = [int(hit[3]) for hit in last], [hit[1] for hit in last]
@@ -146,7 +153,8 @@ def _unnumbered(lines: list[str]) -> tuple[list[str], str]:
 
 
 def _is_title(line: str) -> bool:
-    return {*re.split(r"[\s,;:|]+", line.lower())} <= TITLE_WORDS
+    words = re.split(r"[\s,;:|]+", line.lower())
+    return {*words} <= TITLE_WORDS or re.fullmatch(r"\[\w+\]", line) is not None
 
 
 def _differ(names: Sequence[str]) -> bool:

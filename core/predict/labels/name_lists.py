@@ -37,7 +37,7 @@ NUMBERED = re.compile(r"(?:class|label)[ _-]?\d+", re.IGNORECASE)
 """A name that only numbers its class, as transformers' `LABEL_0`, which stands in a configuration
 until somebody gives names."""
 
-_WHOLE_NUMBER = re.compile(r"\s*(\d{1,9})(?:\.0+)?\s*", re.ASCII)
+_WHOLE_NUMBER = re.compile(r"\s*(-?\d{1,9})(?:\.0+)?\s*", re.ASCII)
 
 INDEX_FIRST = re.compile(r"(?:id|idx|ind|index|int|i|num)(?:2|to)\w+")
 NAME_FIRST = re.compile(r"\w+(?:2|to)(?:id|idx|ids|ind|index|indices|int|num)")
@@ -243,6 +243,8 @@ def columns(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> tuple[Na
     """
     cells = [[row[at] for row in rows] for at in range(len(titles))]
     numbers = {at: found for at, column in enumerate(cells) if (found := whole_numbers(column))}
+    if any(min(each) < 0 for each in numbers.values()):
+        raise NotNamesError("has a number below 0, which no output has")
     by = None if len(titles) == 1 else _ordering(titles, numbers)
     texts = [at for at, column in enumerate(cells) if at not in numbers and _is_text(column)]
     naming = [at for at in texts if not _says_little(cells[at])]

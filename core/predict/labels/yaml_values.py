@@ -50,6 +50,8 @@ def _bounded(text: str) -> Iterator[yaml.Event]:
         depth -= isinstance(event, yaml.SequenceEndEvent | yaml.MappingEndEvent)
         if isinstance(event, yaml.AliasEvent):
             raise NotNamesError("uses YAML's aliases, which Loupe does not follow")
+        if ":python/" in str(getattr(event, "tag", "")):
+            raise NotNamesError("asks for objects of Python, which Loupe does not make")
         if depth > MAX_DEPTH or number > MAX_EVENTS:
             raise NotNamesError("has more parts than a list of names needs")
         yield event
