@@ -29,6 +29,7 @@ NEED_TORCH = {
     "core.inputs",
     "core.load",
     "core.predict",
+    "core.predict.labels",
     "core.predict.proof",
     "core.predict.seen",
     "core.tensors",

@@ -19,6 +19,7 @@ from core.cli.options import (
     repair_parent,
 )
 from core.cli.output import DIFFERS, FITS, print_columns, print_json, say, warn_of
+from core.errors import LabelsError
 from core.wording import pass_time, probability_text
 
 if TYPE_CHECKING:
@@ -44,7 +45,22 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="an image file")
     parser.add_argument("-k", type=int, default=5, help="how many classes to print (5)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda:0, ... (cpu)")
-    parser.add_argument("--labels", type=Path, help="class names as txt, json or csv")
+    names = parser.add_mutually_exclusive_group()
+    names.add_argument(
+        "--labels", type=Path, metavar="FILE", help="class names as txt, json, yaml or csv"
+    )
+    names.add_argument(
+        "--labels-key",
+        default="",
+        metavar="PATH",
+        help="which of the checkpoint's lists of names, such as hyper_parameters.classes",
+    )
+    parser.add_argument(
+        "--labels-column",
+        default="",
+        metavar="NAME",
+        help="which column of the label file, by its title or its number",
+    )
     parser.add_argument(
         "--partial",
         action="store_true",
@@ -61,14 +77,12 @@ def add_parser(commands: Commands) -> None:
 def _predict(options: argparse.Namespace) -> int:
     from core.inputs import decode_image, default_preprocessing
     from core.load import load_model
-    from core.predict import choose_labels, parse_labels, predict, require_classifier
+    from core.predict import choose_labels, predict, require_classifier
 
     checkpoint = open_checkpoint(file_or_set(options.file))
     warn_of(checkpoint, aside=options.json)
     images = [(image.name, decode_image(read_file(image), image.name)) for image in options.images]
-    own_labels = None
-    if options.labels:
-        own_labels = parse_labels(read_file(options.labels), options.labels.name)
+    own, own_source = _own_names(options)
     require_classifier(architecture_of(options))
     architecture, repaired, fit = repaired_fit(checkpoint, options)
     if not (fit.fits or options.partial):
@@ -79,7 +93,7 @@ def _predict(options: argparse.Namespace) -> int:
     predictions = predict(loaded, images, preprocessing, k=options.k)
     found = _what_ifs(loaded, images, preprocessing, predictions) if options.what_if else {}
     outputs = max(prediction.classes for prediction in predictions)
-    labels = choose_labels(outputs, checkpoint, own_labels, str(options.labels))
+    labels = choose_labels(outputs, checkpoint, own, own_source, options.labels_key)
     tops = [_top(prediction, labels) for prediction in predictions]
     if options.json:
         print_json(_document(architecture, labels, preprocessing, predictions, tops, found))
@@ -106,6 +120,21 @@ def _what_ifs(
         for number, ((_, image), prediction) in enumerate(zip(images, predictions, strict=True))
         if prediction.classes
     }
+
+
+def _own_names(options: argparse.Namespace) -> tuple[tuple[str, ...] | None, str]:
+    """The names of `--labels`, if they are given, and where they come from. Raises LabelsError."""
+    from core.predict import read_label_file
+
+    if options.labels is None:
+        if options.labels_column:
+            raise LabelsError(
+                "--labels-column is given without a label file.", "Add --labels FILE."
+            )
+        return None, ""
+    file = read_label_file(read_file(options.labels), str(options.labels))
+    chosen = file.column(options.labels_column)
+    return chosen.names, file.source(chosen)
 
 
 def _print_refusal(checkpoint: Checkpoint, architecture: Architecture, fit: Fit) -> None:

@@ -15,17 +15,33 @@ from core.predict.agreement import (
 from core.predict.classifiers import require_classifier
 from core.predict.fed import fed_sentence, fed_size
 from core.predict.file_contents import FileContent, file_contents
-from core.predict.labels import Labels, choose_labels, labels_in, parse_labels
+from core.predict.labels import (
+    ENDINGS,
+    LabelFile,
+    Labels,
+    NameList,
+    StatedNames,
+    choose_labels,
+    label_choices,
+    labels_in,
+    names_preview,
+    parse_labels,
+    read_label_file,
+)
 from core.predict.prediction import UNTRAINED, Prediction, predict, untrained_keys
 from core.predict.prediction_table import Bar, bars, predictions_csv
 
 __all__ = [
+    "ENDINGS",
     "UNTRAINED",
     "Bar",
     "FileContent",
+    "LabelFile",
     "Labels",
+    "NameList",
     "Prediction",
     "SharedClasses",
+    "StatedNames",
     "agreement",
     "bars",
     "choose_labels",
@@ -33,11 +49,14 @@ __all__ = [
     "fed_sentence",
     "fed_size",
     "file_contents",
+    "label_choices",
     "labels_in",
+    "names_preview",
     "parse_labels",
     "predict",
     "predictions_csv",
     "predictions_verdict",
+    "read_label_file",
     "require_classifier",
     "shared_classes",
     "untrained_keys",

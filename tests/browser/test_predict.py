@@ -168,6 +168,56 @@ def test_the_line_tells_what_is_fed_and_change_opens_the_settings(both: Page) ->
     expect(line).to_contain_text("all from the checkpoints.")
 
 
+@pytest.fixture
+def two_lists(server: Server, page: Page) -> Page:
+    """A session on Predict with a model whose file names its classes in two ways."""
+    saved = torch.load(SAMPLES["final"].path, weights_only=True)
+    names = ("null", "eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun")
+    torch.save(saved | {"label_names": names}, server.root / "two_lists.pth")
+    slot = SlotState("root:0/two_lists.pth", None, ARCHITECTURE, STRIP)
+    query = urlencode(bench_to_query(Bench(slot, SlotState())))
+    page.goto(f"{server.url}/fitting?{query}")
+    settled(page)
+    load(page)
+    go(page, "Predict")
+    expect(section(page, "A")).to_be_visible()
+    settled(page)
+    return page
+
+
+def pick(page: Page, question: str, answer: str) -> None:
+    """Answer a selectbox of the settings."""
+    page.get_by_role("combobox", name=question).click()
+    page.get_by_role("option", name=answer).click()
+    settled(page)
+
+
+def test_of_two_lists_of_names_and_of_two_columns_the_person_chooses(two_lists: Page) -> None:
+    line = two_lists.locator(".st-key-fed")
+    expect(line).to_contain_text("the checkpoint's classes and label_names differ: choose one")
+    assert next(iter(top_of(two_lists, "A"))).startswith("class ")
+    two_lists.get_by_role("button", name="Change").click()
+    pick(two_lists, "Which of the checkpoint's lists of names?", "label_names: null, eins, zwei, …")
+    expect(line).to_contain_text("classes null … neun, all from the checkpoint.")
+    table = "id,name,latin\n" + "\n".join(f"{n},name {n},nomen {n}" for n in range(10))
+    upload = two_lists.get_by_test_id("stPopoverBody").locator("input[type=file]")
+    upload.set_input_files({"name": "digits.csv", "mimeType": "text/csv", "buffer": table.encode()})
+    pick(two_lists, "Which column of digits.csv?", "latin: nomen 0, nomen 1, nomen 2, …")
+    expect(line).to_contain_text("Classes nomen 0 … nomen 9 (column latin of digits.csv).")
+    two_lists.get_by_role("button", name="Remove my list").click()
+    expect(line).to_contain_text("classes null … neun")
+
+
+def test_a_label_file_without_an_order_is_refused_with_a_sentence(both: Page) -> None:
+    both.get_by_role("button", name="Change").click()
+    upload = both.get_by_test_id("stPopoverBody").locator("input[type=file]").first
+    counts = b'{"cat": 120, "dog": 80}'
+    upload.set_input_files({"name": "n.json", "mimeType": "text/json", "buffer": counts})
+    refusal = "n.json has numbers that do not count from 0 or 1: 80 and 120."
+    expect(both.get_by_role("alert").filter(has_text=refusal)).to_be_visible()
+    expect(both.locator(".st-key-fed")).to_contain_text("classes zero … nine")
+
+
 def test_the_colours_follow_the_theme_when_it_is_switched(both: Page) -> None:
     filled = section(both, "A").locator(".track b").first
     word = section(both, "A").get_by_role("heading")

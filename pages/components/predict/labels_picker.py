@@ -1,27 +1,40 @@
-"""The class names of a slot: where they come from, and an upload of the user's own."""
+"""The class names of a slot: where they come from, the choice between several lists, and an upload
+of the user's own."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
 
 import streamlit as st
 
 from core.checkpoint import Checkpoint
 from core.errors import LabelsError
-from core.plain_text import plain
-from core.predict import Labels, choose_labels, parse_labels
+from core.plain_text import plain, visible
+from core.predict import (
+    ENDINGS,
+    LabelFile,
+    Labels,
+    choose_labels,
+    label_choices,
+    names_preview,
+    read_label_file,
+)
 
 
 def labels_picker(key: str, outputs: int, checkpoint: Checkpoint) -> Labels:
-    """Draw the source of the names and an upload for the user's own list.
+    """Draw the source of the names, a choice where lists differ, and an upload for the user's own.
 
     Returns one name for each of the model's `outputs`.
     """
-    own = st.session_state.get(f"{key}-own")
+    own: LabelFile | None = st.session_state.get(f"{key}-own")
     try:
-        name, names = own or ("", None)
-        labels = choose_labels(outputs, checkpoint, names, name)
+        labels = _own_labels(key, outputs, own) if own else None
     except LabelsError as error:  # the user's list is of another length
         st.error(plain(str(error)), icon=":material/error:")
-        labels = choose_labels(outputs, checkpoint)
+        labels = None
+    if labels is None:
+        labels = _stated_labels(key, outputs, checkpoint)
     st.caption(f"Class names: {plain(labels.source)}.")
     problem = st.session_state.get(f"{key}-problem")
     if problem:
@@ -31,14 +44,53 @@ def labels_picker(key: str, outputs: int, checkpoint: Checkpoint) -> Labels:
         return labels
     st.file_uploader(
         "Your own list of class names",
-        ["txt", "json", "csv", "tsv"],
+        ENDINGS,
         max_upload_size=4,
         key=f"{key}-upload",
         on_change=_take,
         args=(key,),
-        help="One name per line, a JSON list or mapping, or a CSV with one name per row.",
+        help="One name on each line, JSON, YAML, a CSV, or a label map of TensorFlow.",
     )
     return labels
+
+
+def _own_labels(key: str, outputs: int, file: LabelFile) -> Labels | None:
+    """The names of the user's file; None until one of several columns is chosen."""
+    chosen = file.columns[0]
+    if len(file.columns) > 1:
+        previews = {column.title: names_preview(column.names) for column in file.columns}
+        title = _choice(f"{key}-column", f"Which column of {file.name}?", previews)
+        if title is None:
+            return None
+        chosen = file.column(title)
+    return choose_labels(outputs, None, chosen.names, file.source(chosen))
+
+
+def _stated_labels(key: str, outputs: int, checkpoint: Checkpoint) -> Labels:
+    """The checkpoint's names, with a choice drawn where its lists differ."""
+    choices = label_choices(outputs, checkpoint)
+    if not choices:
+        return choose_labels(outputs, checkpoint)
+    previews = {choice.path: names_preview(choice.names) for choice in choices}
+    path = _choice(f"{key}-stated", "Which of the checkpoint's lists of names?", previews)
+    return choose_labels(outputs, checkpoint, stated=path or "")
+
+
+def _choice(key: str, question: str, previews: Mapping[str, str]) -> str | None:
+    """Draw the names of lists, each with its first names. Returns the chosen one.
+
+    The choice is one between these lists: another file begins without it.
+    """
+    lists = sha256(repr(previews).encode()).hexdigest()[:12]
+    return st.selectbox(
+        plain(question),
+        list(previews),
+        index=None,
+        format_func=lambda name: visible(f"{name}: {previews[name]}"),
+        placeholder=f"Choose one of {len(previews)}",
+        key=f"{key}-{lists}",
+        persist_state="session",
+    )
 
 
 def _take(key: str) -> None:
@@ -47,11 +99,11 @@ def _take(key: str) -> None:
     if upload is None:
         return
     try:
-        names = parse_labels(upload.getvalue(), upload.name)
+        file = read_label_file(upload.getvalue(), upload.name)
     except LabelsError as error:
         st.session_state[f"{key}-problem"] = str(error)
     else:
-        st.session_state[f"{key}-own"] = upload.name, names
+        st.session_state[f"{key}-own"] = file
 
 
 def _remove(key: str) -> None:

@@ -124,6 +124,44 @@ def test_predict_takes_a_list_of_names_for_a_model_whose_output_is_not_a_number(
     assert "not a number (NaN)" in done.stdout
 
 
+@pytest.fixture
+def two_lists(tmp_path: Path) -> tuple[Path, ...]:
+    """The command's arguments for a model whose file names its three classes in two ways."""
+    saved = {"state_dict": resnet18(num_classes=3).state_dict()}
+    saved |= {"classes": ["ant", "bee", "cat"], "label_names": ["Ameise", "Biene", "Katze"]}
+    torch.save(saved, tmp_path / "two.pth")
+    arguments = "predict", tmp_path / "two.pth", "--arch", "resnet18", "--num-classes", 3
+    return (*arguments, sample_images()[0])
+
+
+def test_predict_asks_which_of_two_lists_of_names_is_meant(two_lists: tuple[Path, ...]) -> None:
+    unsure = loupe(*two_lists)
+    assert "the checkpoint's classes and label_names differ: choose one" in unsure.stdout
+    assert "class 0" in unsure.stdout
+    chosen = loupe(*two_lists, "--labels-key", "label_names")
+    assert "Biene" in chosen.stdout
+    assert "labels: the checkpoint's own label_names" in chosen.stdout
+    wrong = loupe(*two_lists, "--labels-key", "names")
+    assert wrong.returncode == 2
+    assert "Its lists for them are: classes and label_names." in wrong.stderr
+
+
+def test_predict_asks_which_column_of_a_label_file_is_meant(
+    two_lists: tuple[Path, ...], tmp_path: Path
+) -> None:
+    table = tmp_path / "insects.csv"
+    table.write_text("id,name,latin\n2,cat,felis\n0,ant,formica\n1,bee,apis\n")
+    unsure = loupe(*two_lists, "--labels", table)
+    assert unsure.returncode == 2
+    assert "has 2 columns that may be the names: name and latin" in unsure.stderr
+    chosen = loupe(*two_lists, "--labels", table, "--labels-column", "latin")
+    assert "formica" in chosen.stdout
+    assert f"labels: column latin of {table}" in chosen.stdout
+    alone = loupe(*two_lists, "--labels-column", "latin")
+    assert alone.returncode == 2
+    assert "Add --labels FILE." in alone.stderr
+
+
 def test_predict_refuses_a_checkpoint_that_does_not_fit(training_file: Path) -> None:
     picture = sample_images()[0]
     done = loupe("predict", training_file, "--arch", "resnet18", picture)
