@@ -10,7 +10,12 @@ import pytest
 from PIL import Image
 
 from core.errors import ImageError
-from core.inputs.images import MAX_PIXELS, decode_image
+from core.images import MAX_PIXELS, decoding
+
+
+def decode_image(data, name, **limits):
+    """The image alone."""
+    return decoding.decode_image(data, name, **limits).image
 
 
 def encoded(image, format="PNG", **options):

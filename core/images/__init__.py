@@ -1,0 +1,10 @@
+"""Image files as pixels: decoded by processes of their own, under limits of time and memory.
+
+`image_workers()` takes an image file's bytes. It gives small copies of the image, or the whole of
+it as RGB, or raises an ImageError that says why not. Imports no torch.
+"""
+
+from core.images.decoding import FORMATS, MAX_PIXELS, Decoded
+from core.images.image_workers import ImageWorkers, Thumbnails, image_workers
+
+__all__ = ["FORMATS", "MAX_PIXELS", "Decoded", "ImageWorkers", "Thumbnails", "image_workers"]
