@@ -13,7 +13,7 @@ from core.predict.agreement import (
     shared_classes,
 )
 from core.predict.classifiers import require_classifier
-from core.predict.fed import fed_sentence, fed_size
+from core.predict.fed import fed_sentence, fed_size, fed_words, not_understood_words
 from core.predict.file_contents import FileContent, file_contents
 from core.predict.labels import Labels, choose_labels, labels_in, parse_labels
 from core.predict.prediction import UNTRAINED, Prediction, predict, untrained_keys
@@ -32,8 +32,10 @@ __all__ = [
     "differing_first",
     "fed_sentence",
     "fed_size",
+    "fed_words",
     "file_contents",
     "labels_in",
+    "not_understood_words",
     "parse_labels",
     "predict",
     "predictions_csv",
