@@ -34,7 +34,7 @@ from pages.components.predict.image_tray import (
 from pages.components.predict.labels_picker import labels_picker
 from pages.components.predict.lookalike_picker import lookalike_picker
 from pages.components.predict.prediction_job import Outcome, Task, predictions
-from pages.components.predict.preprocessing_editor import preprocessing_editor, slot_preprocessing
+from pages.components.predict.preprocessing_editor import preprocessing_editor, slot_choices
 from pages.components.predict.results import Answer, Results, gathered
 from pages.components.predict.results_csv import results_csv
 from pages.components.predict.settings_popover import settings_popover
@@ -213,8 +213,8 @@ def _send_to_fit(files: dict[str, str]) -> None:
 
 def _task(slot: str, request: ModelRequest, checkpoint: Checkpoint) -> Task:
     st.markdown(f"**{slot}** · {plain(checkpoint.name)}")
-    default = slot_preprocessing(request.architecture, checkpoint.identity, checkpoint)
-    preprocessing = preprocessing_editor(f"fed-{slot}", default)
+    choices = slot_choices(request.architecture, checkpoint)
+    preprocessing = preprocessing_editor(f"fed-{slot}", choices)
     return Task(slot, request, checkpoint.state_dict(request.state_dict), preprocessing)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from core.checkpoint import Checkpoint, open_checkpoint
+from core.checkpoint import Checkpoint, open_checkpoint, surroundings
 from core.checkpoint.containers import file_or_set
 from core.cli.fit import repaired_fit
 from core.cli.options import (
@@ -19,7 +19,7 @@ from core.cli.options import (
     repair_parent,
 )
 from core.cli.output import DIFFERS, FITS, print_json, say, warn_of
-from core.wording import pass_time, probability_text
+from core.wording import listed, pass_time, probability_text
 
 if TYPE_CHECKING:
     from core.architectures import Architecture
@@ -40,6 +40,11 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="an image file")
     parser.add_argument("-k", type=int, default=5, help="how many classes to print (5)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda:0, ... (cpu)")
+    parser.add_argument(
+        "--preprocessing",
+        metavar="NAME",
+        help="what the images are fed as: `checkpoint`, or the name of weights of the library",
+    )
     parser.add_argument("--labels", type=Path, help="class names as txt, json or csv")
     parser.add_argument(
         "--partial",
@@ -50,11 +55,11 @@ def add_parser(commands: Commands) -> None:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from core.inputs import decode_image, default_preprocessing
+    from core.inputs import chosen_preprocessing, decode_image, preprocessing_choices
     from core.load import load_model
     from core.predict import choose_labels, parse_labels, predict, require_classifier
 
-    checkpoint = open_checkpoint(file_or_set(options.file))
+    checkpoint = open_checkpoint(file_or_set(options.file), around=surroundings(options.file))
     warn_of(checkpoint, aside=options.json)
     images = [(image.name, decode_image(read_file(image), image.name)) for image in options.images]
     own_labels = None
@@ -66,7 +71,9 @@ def _predict(options: argparse.Namespace) -> int:
         _print_refusal(checkpoint, architecture, fit)
         return DIFFERS
     loaded = load_model(repaired, architecture, device=options.device, strict=not options.partial)
-    preprocessing = default_preprocessing(architecture, checkpoint.metadata)
+    choices = preprocessing_choices(architecture, checkpoint)
+    asked = options.preprocessing
+    preprocessing = (chosen_preprocessing(choices, asked) if asked else choices[0]).preprocessing
     predictions = predict(loaded, images, preprocessing, k=options.k)
     outputs = max(prediction.classes for prediction in predictions)
     labels = choose_labels(outputs, checkpoint, own_labels, str(options.labels))
@@ -77,7 +84,7 @@ def _predict(options: argparse.Namespace) -> int:
         _print_predictions(predictions, tops)
         print()
         say(f"labels: {labels.source}")
-        say(f"preprocessing: {preprocessing.source}")
+        _print_preprocessing(preprocessing, [] if asked else [each.name for each in choices[1:]])
     return FITS
 
 
@@ -90,6 +97,16 @@ def _print_refusal(checkpoint: Checkpoint, architecture: Architecture, fit: Fit)
         "`loupe fit` shows what to repair; --partial loads what matches.",
         to=sys.stderr,
     )
+
+
+def _print_preprocessing(preprocessing: Preprocessing, others: list[str]) -> None:
+    from core.predict import fed_words
+
+    say(f"preprocessing: {fed_words(preprocessing)} ({preprocessing.source})")
+    for lacking in preprocessing.not_understood:
+        say(f"  stated, but not done: {lacking}")
+    if others:
+        say(f"  other choices for --preprocessing: {listed(others, 8)}")
 
 
 class _Class(TypedDict):
@@ -117,6 +134,8 @@ def _document(
         "architecture": architecture.key,
         "labels": labels.source,
         "preprocessing": preprocessing.source,
+        "guessed": preprocessing.guessed,
+        "not_understood": preprocessing.not_understood,
         "images": [
             {
                 "name": prediction.name,

@@ -404,7 +404,7 @@ def test_a_file_runs_beside_another_architecture_that_takes_its_tensors(tmp_path
     assert [each.architecture for each in model_pool().resident()].count(other) == 1
     image = Image.open(photographs()[0]).convert("RGB")
     with model_pool().get(request, lambda: load_requested(request, checkpoint.state_dict())) as it:
-        fed = default_preprocessing(other, checkpoint.metadata)
+        fed = default_preprocessing(other, checkpoint)
         (told,) = predict(it, [("one", image)], fed, 4)
     choose(at, photographs()[0].name)
     shares = [share_text(each) for each in told.probabilities]

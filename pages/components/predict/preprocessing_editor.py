@@ -1,8 +1,8 @@
-"""The preprocessing of a slot's images: where its values come from, and fields to change them."""
+"""The preprocessing of a slot's images: which one, where it comes from, and fields to change it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 
@@ -10,43 +10,79 @@ import streamlit as st
 
 from core.architectures import Architecture
 from core.checkpoint import Checkpoint
-from core.inputs import INTERPOLATIONS, MAX_EDGE, Fit, Preprocessing, default_preprocessing
-from core.plain_text import plain
+from core.inputs import (
+    INTERPOLATIONS,
+    MAX_EDGE,
+    Fit,
+    Offer,
+    Preprocessing,
+    preprocessing_choices,
+)
+from core.plain_text import plain, plain_sentence
+from core.predict import fed_words, not_understood_words
 from pages.components.cached import cached
 
 FITS: Mapping[Fit, str] = {
     "cover": "Keep proportions, crop",
     "squash": "Squash",
     "pad": "Keep proportions, pad",
+    "keep": "Do not resize",
 }
+
+ORDERS = ("RGB", "BGR")
+
+
+def slot_choices(architecture: Architecture, checkpoint: Checkpoint) -> tuple[Offer, ...]:
+    """What the checkpoint and its architecture's library state, the most likely first."""
+    # An upload under another name has the same identity, but its name may tell its weights.
+    told = (checkpoint.identity, checkpoint.name, checkpoint.folder, repr(checkpoint.configs))
+    return _choices(architecture, sha256(repr(told).encode()).hexdigest(), checkpoint)
 
 
 @cached(64)
-def slot_preprocessing(
-    architecture: Architecture, identity: str, _checkpoint: Checkpoint
-) -> Preprocessing:
-    """The preprocessing that the checkpoint or its architecture's library states.
+def _choices(architecture: Architecture, told: str, _checkpoint: Checkpoint) -> tuple[Offer, ...]:
+    return preprocessing_choices(architecture, _checkpoint)
 
-    `identity` is the checkpoint's own.
+
+def preprocessing_editor(key: str, choices: Sequence[Offer]) -> Preprocessing:
+    """Draw what may be fed, if that is a choice, and its values in fields.
+
+    Returns the values as the user has chosen and changed them.
     """
-    return default_preprocessing(architecture, _checkpoint.metadata)
-
-
-def preprocessing_editor(key: str, default: Preprocessing) -> Preprocessing:
-    """Draw the values of `default` in fields. Returns them as the user has changed them."""
+    default = choices[0].preprocessing if len(choices) == 1 else _chosen(key, choices)
     fields_key = f"{key}-{sha256(repr(default).encode()).hexdigest()[:12]}"
     # Fields with new keys start from `default`: a new round undoes the changes.
     round_key = f"{fields_key}-again"
     round_ = st.session_state.get(round_key, 0)
     edited = _fields(f"{fields_key}-{round_}", default)
     changed = edited != default
-    sentence = f"{default.source.capitalize()}." if default.guessed else f"From {default.source}."
-    st.caption(plain(f"Changed by you. {sentence}" if changed else sentence))
+    source = default.source
+    sentence = f"{source[0].upper()}{source[1:]}." if default.guessed else f"From {source}."
+    lacking = not_understood_words(default)
+    said = ["Changed by you."] if changed else []
+    st.caption(plain_sentence(" ".join([*said, sentence, *([lacking] if lacking else [])])))
     if changed:
         st.button(
             "Undo my changes", key=f"{fields_key}-undo", on_click=_undo, args=(round_key, round_)
         )
     return replace(edited, source="changed by hand", guessed=False) if changed else default
+
+
+def _chosen(key: str, choices: Sequence[Offer]) -> Preprocessing:
+    """Draw the choice, and return its preprocessing; one that is no guess once it is chosen."""
+    names = {choice.name: choice for choice in choices}
+    digest = sha256(repr(choices).encode()).hexdigest()[:12]
+    name = st.selectbox(
+        "Preprocessing",
+        list(names),
+        format_func=lambda name: plain(f"{name}: {fed_words(names[name].preprocessing)}"),
+        key=f"{key}-{digest}-choice",
+        persist_state="session",
+    )
+    preprocessing = names[name].preprocessing
+    if name == choices[0].name:
+        return preprocessing
+    return replace(preprocessing, source=f"{preprocessing.source}, chosen by hand", guessed=False)
 
 
 def _undo(round_key: str, round_: int) -> None:
@@ -77,9 +113,27 @@ def _fields(key: str, default: Preprocessing) -> Preprocessing:
     with st.container(horizontal=True, gap="small"):
         mean = _values("Mean", default.mean, f"{key}-mean", smallest=-10)
         std = _values("Std", default.std, f"{key}-std", smallest=0.0001)
+        bgr = default.bgr
+        if default.channels == len(ORDERS[0]):
+            bgr = _order(bgr, f"{key}-order")
     return replace(
-        default, resize=resize, crop=crop, fit=fit, interpolation=interpolation, mean=mean, std=std
+        default,
+        resize=resize,
+        crop=crop,
+        fit=fit,
+        interpolation=interpolation,
+        mean=mean,
+        std=std,
+        bgr=bgr,
     )
+
+
+def _order(bgr: bool, key: str) -> bool:
+    """Draw the order of the channels. Returns whether blue is first."""
+    order = st.selectbox(
+        "Channels", ORDERS, index=int(bgr), key=key, persist_state="session", width=140
+    )
+    return order == ORDERS[1]
 
 
 def _pair(label: str, default: tuple[int, int], key: str) -> tuple[int, int]:
