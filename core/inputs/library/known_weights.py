@@ -11,11 +11,15 @@ from typing import Protocol
 MOST_TEXTS = 20_000
 """Texts of the metadata that are searched; class names may be thousands."""
 
+LONGEST = 200
+"""Characters of a text that may name weights; an address has some hundred."""
+
 DEPTH = 8
 """Levels of the metadata that are searched: an entry that was pickled is four deep."""
 
-HASH = re.compile(r"-([0-9a-f]{8,64})(?![0-9a-z])")
-"""The first digits of a file's SHA-256, with which a file's name ends for torch.hub."""
+HASH = re.compile(r"[-_]([0-9a-f]{8,64})(?![0-9a-z])")
+"""The first digits of a file's SHA-256, with which a file's name ends for torch.hub;
+behind a `_` in those of quantized models."""
 
 
 class OpenedFile(Protocol):
@@ -44,10 +48,12 @@ class OpenedFile(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Names of one of a library's weights: those that are texts of their own, and its address."""
+    """How files name one of a library's weights: by `names` wherever they stand, by `tag` only
+    where it is called one, because others may say `in1k` too, and by its address."""
 
     names: tuple[str, ...]
     url: str
+    tag: str = ""
 
 
 def weights_of(file: OpenedFile | None, known: Sequence[Weights]) -> tuple[int, str] | None:
@@ -66,14 +72,10 @@ def weights_of(file: OpenedFile | None, known: Sequence[Weights]) -> tuple[int, 
         for number, weights in enumerate(known):
             if any(_is_in(name, text) for name in weights.names if "." in name):
                 return number, how
-    for text in _texts({**file.metadata, **file.configs}):
+    for key, text in _texts({**file.metadata, **file.configs}):
         for number, weights in enumerate(known):
-            last = re.split(r"[/:]", text)[-1]
-            if (
-                text in weights.names
-                or last in weights.names
-                or (weights.url and text == weights.url)
-            ):
+            names = (*weights.names, weights.url, *([weights.tag] if key == "tag" else []))
+            if text in names or re.split(r"[/:]", text)[-1] in names:
                 return number, "named in the file"
     return None
 
@@ -82,17 +84,18 @@ def _is_in(name: str, text: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) is not None
 
 
-def _texts(metadata: Mapping[str, object]) -> Iterator[str]:
-    return islice(_below(metadata, DEPTH), MOST_TEXTS)
+def _texts(metadata: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """The texts of the metadata, each with its key."""
+    return islice(_below("", metadata, DEPTH), MOST_TEXTS)
 
 
-def _below(value: object, depth: int) -> Iterator[str]:
+def _below(key: str, value: object, depth: int) -> Iterator[tuple[str, str]]:
     if isinstance(value, str):
-        if len(value) <= 200:
-            yield value
+        if 0 < len(value) <= LONGEST:
+            yield key, value
     elif depth and isinstance(value, Mapping):
-        for part in value.values():
-            yield from _below(part, depth - 1)
+        for name, part in value.items():
+            yield from _below(str(name), part, depth - 1)
     elif depth and isinstance(value, list):
         for part in value:
-            yield from _below(part, depth - 1)
+            yield from _below(key, part, depth - 1)

@@ -37,7 +37,7 @@ def timm_offers(architecture: Architecture, file: OpenedFile | None) -> tuple[Of
     if told:
         source += f", {told[1]}"
     elif guessed:
-        source = f"guessed: {_full(name, first)}, of {count(len(offers))} recipes that timm has"
+        source = f"guessed: {first or name}, of timm's {count(len(offers))} recipes"
     default = replace(offers[0].preprocessing, source=source, guessed=guessed)
     tested = None if size else _at_test(name, first, tags[first])
     return distinct(
@@ -79,7 +79,7 @@ def _full(name: str, tag: str) -> str:
 
 def _weights(name: str, tag: str, config: PretrainedCfg) -> Weights:
     url = config.url if isinstance(config.url, str) else ""
-    return Weights((_full(name, tag), tag) if tag else (), url)
+    return Weights((_full(name, tag),) if tag else (), url, tag)
 
 
 def _offer(name: str, tag: str, config: PretrainedCfg, size: int | None) -> Offer:

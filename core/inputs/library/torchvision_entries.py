@@ -40,7 +40,7 @@ def torchvision_offers(architecture: Architecture, file: OpenedFile | None) -> t
     if told:
         source += f", {told[1]}"
     elif guessed:
-        source = f"guessed: {first}, of {count(len(offers))} recipes that torchvision has"
+        source = f"guessed: {first.name}, of torchvision's {count(len(offers))} recipes"
     if architecture.name in TRANSFORM_INPUT:
         source += ", normalised as its transform_input does"
     default = replace(offers[0].preprocessing, source=source, guessed=guessed)

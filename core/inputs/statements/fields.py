@@ -12,11 +12,16 @@ MAX_VALUE = 60
 """Characters of a value that is not understood which are told."""
 
 
+LARGEST, LEAST = 1e6, 1e-6
+"""Bounds of a number that an image can be computed with in float32."""
+
+
 def numbers(value: object) -> tuple[float, ...]:
     """A number, or a list of numbers, as a tuple; empty if it is neither."""
     values = value if isinstance(value, list | tuple) else (value,)
     found = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-    if len(found) != len(values) or not all(map(math.isfinite, found)):
+    # In a comparison an integer may be too large for a float.
+    if len(found) != len(values) or not all(-LARGEST <= v <= LARGEST for v in found):
         return ()
     return tuple(map(float, found))
 
@@ -24,7 +29,7 @@ def numbers(value: object) -> tuple[float, ...]:
 def positive(value: object) -> float | None:
     """A number above 0, or None."""
     found = numbers(value)
-    return found[0] if len(found) == 1 and found[0] > 0 else None
+    return found[0] if len(found) == 1 and found[0] >= LEAST else None
 
 
 def edges_of(value: object) -> tuple[int, int] | None:
@@ -97,6 +102,9 @@ def told(name: str, value: object) -> str:
     """A field that is not understood, in words: `crop_mode zoom`."""
     if isinstance(value, Mapping) and "class" in value:
         value = str(value["class"]).rpartition(".")[2]
-    text = str(value)
+    try:
+        text = str(value)
+    except RecursionError:
+        text = "…"
     text = text if len(text) <= MAX_VALUE else text[: MAX_VALUE - 1] + "…"
     return f"{name} {text}"

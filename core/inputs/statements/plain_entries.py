@@ -47,9 +47,23 @@ def read_entry(entry: Mapping[str, object], otherwise: Preprocessing) -> Reading
     """The reading of a mapping that is on preprocessing alone, so that every field is."""
     reading = _sized(Reading(otherwise), entry)
     reading = reading.interpolated("interpolation", _first(entry, WAY))
-    normalised = next((found for name in NORMALISED if (found := mapping(entry.get(name)))), entry)
-    reading = with_mean_and_std(reading, _first(normalised, MEAN), _first(normalised, STD))
-    return _ordered(reading, entry).without(entry, READ | ELSEWHERE)
+    reading = _ordered(_normalised(reading, entry), entry)
+    return reading.without(entry, READ | ELSEWHERE, off_is_nothing=False)
+
+
+def _normalised(reading: Reading, entry: Mapping[str, object]) -> Reading:
+    """The reading with mean and std, which may be in a mapping of their own."""
+    for name in NORMALISED:
+        own = entry.get(name)
+        if own is False:
+            return reading.normalised((0.0,), (1.0,))
+        inner = mapping(own)
+        if inner is not None:
+            reading = with_mean_and_std(reading, _first(inner, MEAN), _first(inner, STD))
+            return reading.without(inner, {*MEAN, *STD}, off_is_nothing=False)
+        if own not in (None, True):
+            reading = reading.lacking(name, own)
+    return with_mean_and_std(reading, _first(entry, MEAN), _first(entry, STD))
 
 
 def _sized(reading: Reading, entry: Mapping[str, object]) -> Reading:

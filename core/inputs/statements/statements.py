@@ -12,7 +12,14 @@ from core.inputs.statements.config_text import config_of
 from core.inputs.statements.fields import mapping
 from core.inputs.statements.processor import is_processor, read_processor
 from core.inputs.statements.steps import is_steps, read_steps, steps_in
-from core.inputs.statements.understood import COMPLETE, INTERPOLATION, SIZE, VALUES, Reading
+from core.inputs.statements.understood import (
+    COMPLETE,
+    INTERPOLATION,
+    SIZE,
+    VALUES,
+    Reading,
+    Subject,
+)
 from core.wording import listed
 
 FROM_CHECKPOINT = "the checkpoint's own"
@@ -85,7 +92,7 @@ def stated_preprocessing(
 def _joined(found: Sequence[Statement], otherwise: Preprocessing) -> Preprocessing | None:
     """All statements together: the surer one decides, the others fill in what it leaves open."""
     used: list[Statement] = []
-    on: set[str] = set()
+    on: set[Subject] = set()
     lacking: list[str] = []
     for statement in found:
         reading = statement.read(otherwise)
@@ -107,7 +114,7 @@ def _joined(found: Sequence[Statement], otherwise: Preprocessing) -> Preprocessi
     )
 
 
-def _source(used: Sequence[Statement], on: Set[str], otherwise: Preprocessing) -> str:
+def _source(used: Sequence[Statement], on: Set[Subject], otherwise: Preprocessing) -> str:
     places = " and ".join(
         dict.fromkeys(
             f"{statement.where} beside the file"
@@ -121,7 +128,7 @@ def _source(used: Sequence[Statement], on: Set[str], otherwise: Preprocessing) -
     if not on:
         return otherwise.source
     rest = otherwise.source.partition(", as neither ")[0]
-    stated = listed([each for each in (SIZE, INTERPOLATION, VALUES) if each in on])
+    stated = listed([word for each in (SIZE, INTERPOLATION, VALUES) if each in on for word in each])
     return f"{rest}; {stated} from {places}"
 
 

@@ -29,6 +29,12 @@ albumentations'."""
 TO_FLOAT = ("ToTensor", "ConvertImageDtype", "ToDtype", "ConvertDtype")
 """torchvision's steps from integers to values from 0 to 1."""
 
+TO_TENSOR = frozenset({"ToTensor", "PILToTensor", "ToImage", "ToImageTensor", "MaybeToTensor"})
+"""Steps from a Pillow image to a tensor, which is resized in another way."""
+
+PRESET = "ImageClassification"
+"""torchvision's preset for classifiers."""
+
 NO_CHANGE = frozenset(
     {
         *("LoadImageFromFile", "PackInputs", "PackClsInputs", "Collect", "ImageToTensor"),
@@ -68,7 +74,7 @@ def _name(value: Mapping[str, object]) -> str | None:
 
 KNOWN = frozenset(
     {
-        *("Resize", "ResizeEdge", "CenterCrop", "Normalize", "ImageClassification"),
+        *("Resize", "ResizeEdge", "CenterCrop", "Normalize", PRESET),
         *("SmallestMaxSize", *TO_FLOAT, *NO_CHANGE),
     }
 )
@@ -87,21 +93,28 @@ def read_steps(steps: Sequence[Step], *, openmmlab: bool = False) -> Reading:
     """
     nothing = replace(IMAGENET, mean=(0.0,) * 3, std=(1.0,) * 3, fit="keep", bgr=openmmlab)
     reading, unit = Reading(nothing, {INTERPOLATION, VALUES}), False
-    for name, fields in steps:
-        if name in TO_FLOAT and fields.get("scale", True) is not False:
+    names = [name for name, _ in steps]
+    for number, (name, fields) in enumerate(steps):
+        if name in ("Normalize", "CenterCrop") and name in names[:number]:
+            reading = reading.lacking("a second", name)
+        elif name in TO_FLOAT and fields.get("scale", name != "ToDtype") is not False:
             unit = True
         elif name == "Normalize":
             reading = _normalised(reading, fields, unit=unit, openmmlab=openmmlab)
         elif name in ("Resize", "ResizeEdge", "SmallestMaxSize"):
             reading = _resized(reading, name, fields, openmmlab=openmmlab)
+            if not TO_TENSOR.isdisjoint(names[:number]):
+                reading = reading.lacking(name, "of a tensor")
         elif name == "CenterCrop":
             reading = _cropped(reading, fields)
-        elif name == "ImageClassification":
+        elif name == PRESET:
             reading, unit = _preset(reading, fields), True
-        elif name not in NO_CHANGE:
+        elif name not in NO_CHANGE and name not in TO_FLOAT:
             reading = reading.lacking("step", name)
-    if not unit and "Normalize" not in dict(steps):
+    if not unit and "Normalize" not in names:
         reading = reading.normalised((0.0,) * 3, (1 / 255,) * 3)
+    if reading.preprocessing.fit == "cover" and {"CenterCrop", PRESET}.isdisjoint(names):
+        reading = reading.lacking("steps", "without a crop after the shorter edge")
     return reading if SIZE in reading.on else reading.lacking("steps", "without a size")
 
 
@@ -109,7 +122,7 @@ def _preset(reading: Reading, fields: Mapping[str, object]) -> Reading:
     """The reading of torchvision's preset, which is a whole list by itself."""
     resize, crop = edges_of(fields.get("resize_size")), edges_of(fields.get("crop_size"))
     if resize is None or crop is None:
-        return reading.lacking("ImageClassification", dict(fields))
+        return reading.lacking(PRESET, dict(fields))
     reading = reading.sized(resize, crop).interpolated("interpolation", fields.get("interpolation"))
     return with_mean_and_std(reading, fields.get("mean"), fields.get("std"), scale=1.0)
 
@@ -154,7 +167,11 @@ def _resized(
         return reading.lacking(name, dict(fields))
     if fields.get("max_size") and name == "Resize":
         reading = reading.lacking("max_size", fields["max_size"])
-    if (openmmlab and fields.get("backend") != "pillow") or "height" in fields or name[0] == "S":
+    if (
+        (openmmlab and fields.get("backend") != "pillow")
+        or "height" in fields
+        or name == "SmallestMaxSize"
+    ):
         reading = reading.lacking(name, "by OpenCV, which does not antialias")
     reading = reading.sized(edges, edges, "cover" if shorter else "squash")
     return reading.interpolated("interpolation", fields.get("interpolation") or "bilinear")

@@ -92,7 +92,7 @@ def _sized(reading: Reading, stated: object, config: Mapping[str, object]) -> Re
     resize = whole_of(crop, share) if share else None
     if resize is None:
         return reading.sized(crop).lacking("crop_pct", config["crop_pct"])
-    mode = config.get("crop_mode") or "center"
+    mode = str(config.get("crop_mode") or "center")
     if mode not in FITS:
         reading = reading.lacking("crop_mode", mode)
-    return reading.sized(resize, crop, FITS.get(str(mode), "cover"))
+    return reading.sized(resize, crop, FITS.get(mode, "cover"))

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 
 from core.inputs.preprocessing import Fit, Preprocessing
-from core.inputs.statements.fields import interpolation, numbers, told
+from core.inputs.statements.fields import LARGEST, LEAST, interpolation, numbers, told
 
-SIZE, INTERPOLATION, VALUES = "size", "interpolation", "mean and std"
-"""What a statement may be on."""
+Subject = tuple[str, ...]
+SIZE, INTERPOLATION, VALUES = ("size",), ("interpolation",), ("mean", "std")
+"""What a statement may be on, in words."""
 
-COMPLETE = frozenset({SIZE, INTERPOLATION, VALUES})
+COMPLETE: Set[Subject] = frozenset({SIZE, INTERPOLATION, VALUES})
 """What a statement is on that leaves nothing open."""
 
 CAFFE_BGR = (103.939, 116.779, 123.68)
@@ -23,7 +24,7 @@ class Reading:
     """The preprocessing with what is stated in place; on what that is; what is not understood."""
 
     preprocessing: Preprocessing
-    on: Set[str] = frozenset()
+    on: Set[Subject] = frozenset()
     not_understood: tuple[str, ...] = ()
 
     def lacking(self, name: str, value: object) -> Reading:
@@ -48,7 +49,9 @@ class Reading:
         return replace(self, preprocessing=changed, on=self.on | {INTERPOLATION})
 
     def normalised(self, mean: tuple[float, ...], std: tuple[float, ...]) -> Reading:
-        """The same with mean and std stated, for pixel values from 0 to 1."""
+        """The same with mean and std stated, for pixel values from 0 to 1, if they can be used."""
+        if min(std) < LEAST or max(*std, *map(abs, mean)) > LARGEST:
+            return self.lacking("mean", mean).lacking("std", std)
         changed = replace(self.preprocessing, mean=mean, std=std)
         return replace(self, preprocessing=changed, on=self.on | {VALUES})
 
@@ -56,15 +59,19 @@ class Reading:
         """The same with the order of the channels stated."""
         return replace(self, preprocessing=replace(self.preprocessing, bgr=bgr))
 
-    def without(self, entry: Mapping[str, object], known: Set[str]) -> Reading:
+    def without(
+        self, entry: Mapping[str, object], known: Set[str], *, off_is_nothing: bool = True
+    ) -> Reading:
         """The same, with every field of `entry` not understood that is not among the known ones.
 
-        A field without a value states nothing.
+        None states nothing, and False neither in a library's format, where it is a step that is
+        left out; elsewhere it may be anything.
         """
         reading = self
         for name, value in entry.items():
-            if name.lower() not in known and value is not None and value is not False:
-                reading = reading.lacking(name, value)
+            nothing = value is None or (off_is_nothing and value is False)
+            if str(name).lower() not in known and not nothing:
+                reading = reading.lacking(str(name), value)
         return reading
 
 

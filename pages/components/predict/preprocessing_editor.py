@@ -11,6 +11,7 @@ import streamlit as st
 from core.architectures import Architecture
 from core.checkpoint import Checkpoint
 from core.inputs import (
+    CHECKPOINT,
     INTERPOLATIONS,
     MAX_EDGE,
     Fit,
@@ -19,7 +20,8 @@ from core.inputs import (
     preprocessing_choices,
 )
 from core.plain_text import plain, plain_sentence
-from core.predict import fed_words, not_understood_words
+from core.predict import not_understood_words
+from core.wording import count
 from pages.components.cached import cached
 
 FITS: Mapping[Fit, str] = {
@@ -75,7 +77,7 @@ def _chosen(key: str, choices: Sequence[Offer]) -> Preprocessing:
     name = st.selectbox(
         "Preprocessing",
         list(names),
-        format_func=lambda name: plain(f"{name}: {fed_words(names[name].preprocessing)}"),
+        format_func=lambda name: _title(names[name]),
         key=f"{key}-{digest}-choice",
         persist_state="session",
     )
@@ -83,6 +85,13 @@ def _chosen(key: str, choices: Sequence[Offer]) -> Preprocessing:
     if name == choices[0].name:
         return preprocessing
     return replace(preprocessing, source=f"{preprocessing.source}, chosen by hand", guessed=False)
+
+
+def _title(choice: Offer) -> str:
+    if choice.name == CHECKPOINT:
+        return "As the checkpoint states"
+    more = len(choice.also)
+    return f"{choice.name} and {count(more)} more" if more else choice.name
 
 
 def _undo(round_key: str, round_: int) -> None:
@@ -100,7 +109,7 @@ def _fields(key: str, default: Preprocessing) -> Preprocessing:
             format_func=FITS.__getitem__,
             key=f"{key}-fit",
             persist_state="session",
-            width=220,
+            width=190,
         )
         interpolation = st.selectbox(
             "Interpolation",

@@ -97,7 +97,7 @@ def test_predict_says_what_it_guesses_and_takes_another_preprocessing(tmp_path: 
     command = ("predict", path, "--arch", "torchvision:resnet50", sample_images()[0])
     guess = loupe(*command)
     assert guess.returncode == 0, guess.stderr
-    assert "(guessed: ResNet50_Weights.IMAGENET1K_V2, of 2 recipes that " in guess.stdout
+    assert "(guessed: IMAGENET1K_V2, of torchvision's 2 recipes" in guess.stdout
     assert "other choices for --preprocessing: IMAGENET1K_V1" in guess.stdout
     chosen = json.loads(loupe(*command, "--preprocessing", "imagenet1k_v1", "--json").stdout)
     assert chosen["preprocessing"] == "torchvision's own recipe for ResNet50_Weights.IMAGENET1K_V1"

@@ -83,11 +83,16 @@ def test_what_is_around_the_weights_tells_their_tag(file):
     assert not fed.guessed
 
 
+def test_a_word_that_is_also_a_tag_tells_nothing_elsewhere():
+    file = Opened({"dataset": "b1k_in1k", "notes": ["a2_in1k"]})
+    assert default_preprocessing(Architecture("timm", "resnet50"), file).guessed
+
+
 def test_tags_that_nothing_tells_apart_are_a_guess_and_their_recipes_are_offered():
     choices = preprocessing_choices(Architecture("timm", "resnet50"), Opened())
     assert choices[0].name == "a1_in1k"
     assert choices[0].preprocessing.guessed
-    assert "guessed: resnet50.a1_in1k, of " in choices[0].preprocessing.source
+    assert "guessed: a1_in1k, of timm's " in choices[0].preprocessing.source
     named = {name for choice in choices for name in (choice.name, *choice.also)}
     heads = {
         full.partition(".")[2]

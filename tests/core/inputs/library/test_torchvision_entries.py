@@ -49,9 +49,7 @@ def test_several_entries_that_nothing_tells_apart_are_a_guess_and_all_offered():
     choices = preprocessing_choices(Architecture("torchvision", "resnet50"), Opened())
     assert [choice.name for choice in choices] == ["IMAGENET1K_V2", "IMAGENET1K_V1"]
     assert choices[0].preprocessing.guessed
-    assert choices[0].preprocessing.source == (
-        "guessed: ResNet50_Weights.IMAGENET1K_V2, of 2 recipes that torchvision has"
-    )
+    assert choices[0].preprocessing.source == ("guessed: IMAGENET1K_V2, of torchvision's 2 recipes")
     assert not choices[1].preprocessing.guessed
 
 

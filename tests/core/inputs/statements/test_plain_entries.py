@@ -72,12 +72,22 @@ def test_another_interpolation_is_named(way):
         ({"size": -3}, "size -3"),
         ({"size": 0.5}, "size 0.5"),
         ({"size": 64, "grayscale": True}, "grayscale True"),
+        ({"size": 64, "keep_ratio": False}, "keep_ratio False"),
+        ({"size": 64, "normalize": "imagenet"}, "normalize imagenet"),
+        ({"normalize": {"mean": 0.5, "std": 0.5, "per_image": True}}, "per_image True"),
         ({"size": 64, "crop_mode": "smart"}, "crop_mode smart"),
         ({"size": 64, "channel_order": "hsv"}, "channel_order hsv"),
     ],
 )
 def test_a_field_that_is_not_done_is_named(entry, named):
     assert named in fed({"preprocessing": entry}).not_understood
+
+
+def test_normalisation_that_is_switched_off_is_not_done():
+    stated = fed({"preprocessing": {"size": 64, "normalize": False}})
+    assert (stated.mean, stated.std, stated.not_understood) == ((0,) * 3, (1,) * 3, ())
+    nested = fed({"preprocessing": {"size": 64, "normalize": {"mean": 0.25, "std": 0.5}}})
+    assert (nested.mean, nested.std) == ((0.25,) * 3, (0.5,) * 3)
 
 
 def test_a_text_is_named_whatever_it_says():
@@ -121,7 +131,7 @@ def test_options_of_every_kind_are_read_where_their_names_are_on_images(metadata
     assert (stated.crop, stated.mean) == ((128, 128), HALF)
     assert stated.resize == (146, 146)  # in the proportion of the library's 256 to 224
     assert stated.source == (
-        "torchvision's own recipe for ResNet18_Weights.IMAGENET1K_V1; size and mean and std from "
+        "torchvision's own recipe for ResNet18_Weights.IMAGENET1K_V1; size, mean and std from "
         f"the checkpoint's own {place}"
     )
     assert stated.not_understood == ()

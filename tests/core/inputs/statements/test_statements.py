@@ -8,7 +8,8 @@ from safetensors.torch import save_file
 
 from core.architectures import Architecture
 from core.checkpoint import open_checkpoint
-from core.inputs import default_preprocessing
+from core.inputs import default_preprocessing, prepare
+from tests.core.inputs.odd_images import photo
 from tests.core.inputs.opened import Opened
 
 RESNET = Architecture("torchvision", "resnet18")
@@ -56,6 +57,28 @@ def test_a_configuration_that_cannot_be_read_is_named():
     assert fed.source.startswith("torchvision's own recipe")
 
 
+HOSTILE = (
+    *(10**400, -(10**400), 1e308, 5e-324, 0, -1, True, None, "", "nan", "…", [], {}, [[]], [None]),
+    *({"height": 1}, {"args": []}, "{" * 50, "[" * 50, '{"a":' * 400 + "1" + "}" * 400, [1] * 64),
+)
+
+
+@pytest.mark.parametrize("name", ["preprocessing", "pretrained_cfg", "data_preprocessor", "args"])
+def test_whatever_is_stated_ends_in_a_preprocessing_that_can_be_done(name):
+    image = photo(40, 30)
+    fields = (
+        *("size", "crop_pct", "mean", "std", "input_size", "interpolation", "crop_mode", "resize"),
+        *("image_mean", "image_std", "rescale_factor", "crop_size", "image_processor_type"),
+        *("do_resize", "do_normalize", "do_center_crop", "normalize", "transforms", "to_rgb"),
+    )
+    for field in fields:
+        for value in HOSTILE:
+            entry = {"img_size": 32, "size": 32, "mean": 0.5, "std": 0.5, field: value}
+            for stated in ({name: entry}, {name: json.dumps(entry)}):
+                fed = default_preprocessing(RESNET, Opened(stated))
+                assert prepare(image, fed).isfinite().all(), (field, value)
+
+
 @pytest.mark.parametrize("key", ["train_transforms", "training_transforms"])
 def test_the_images_of_the_training_say_nothing_on_those_of_a_prediction(key):
     fed = default_preprocessing(RESNET, Opened({key: OWN}))
@@ -68,7 +91,7 @@ def test_a_guess_stays_one_where_the_file_states_a_part():
     fed = default_preprocessing(resnet50, Opened(part))
     assert fed.guessed
     assert fed.source == (
-        "guessed: ResNet50_Weights.IMAGENET1K_V2, of 2 recipes that torchvision has; mean and std "
+        "guessed: IMAGENET1K_V2, of torchvision's 2 recipes; mean and std "
         "from the checkpoint's own preprocessing"
     )
     assert not default_preprocessing(resnet50, Opened({"preprocessing": OWN})).guessed

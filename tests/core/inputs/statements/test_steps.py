@@ -74,6 +74,15 @@ def test_of_several_transforms_those_of_the_evaluation_are_done(tmp_path):
         (v1.Compose([v1.Resize(64), v1.Grayscale(3), v1.ToTensor()]), "step Grayscale"),
         (v1.Compose([v1.Resize(64, max_size=80), v1.ToTensor()]), "max_size 80"),
         (v1.Compose([v1.ToTensor(), NORMALIZE]), "steps without a size"),
+        (
+            v1.Compose([v1.Resize(64), v1.ToTensor()]),
+            "steps without a crop after the shorter edge",
+        ),
+        (v1.Compose([v1.ToTensor(), v1.Resize((64, 64))]), "Resize of a tensor"),
+        (
+            v1.Compose([v1.Resize((64, 64)), v1.ToTensor(), NORMALIZE, NORMALIZE]),
+            "a second Normalize",
+        ),
     ],
 )
 def test_a_step_that_is_not_done_is_named(tmp_path, transform, named):
