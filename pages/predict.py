@@ -37,7 +37,7 @@ from pages.components.predict.prediction_job import Outcome, Task, predictions
 from pages.components.predict.preprocessing_editor import (
     editor_key,
     preprocessing_editor,
-    slot_preprocessing,
+    slot_choices,
 )
 from pages.components.predict.results import Answer, Results, gathered
 from pages.components.predict.results_csv import results_csv
@@ -219,8 +219,8 @@ def _send_to_fit(files: dict[str, str]) -> None:
 
 def _task(slot: str, request: ModelRequest, checkpoint: Checkpoint) -> Task:
     st.markdown(f"**{slot}** · {plain(checkpoint.name)}")
-    default = slot_preprocessing(request.architecture, checkpoint.identity, checkpoint)
-    preprocessing = preprocessing_editor(editor_key(slot), default)
+    choices = slot_choices(request.architecture, checkpoint)
+    preprocessing = preprocessing_editor(editor_key(slot), choices)
     return Task(slot, request, checkpoint.state_dict(request.state_dict), preprocessing)
 
 

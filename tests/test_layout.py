@@ -27,6 +27,8 @@ NEED_TORCH = {
     "core.compare.one_pair",
     "core.export",
     "core.inputs",
+    "core.inputs.library",
+    "core.inputs.statements",
     "core.load",
     "core.predict",
     "core.predict.labels",

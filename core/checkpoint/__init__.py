@@ -13,6 +13,7 @@ before what is wrong with it.
 """
 
 from core.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from core.checkpoint.configurations import CONFIGURATIONS, Surroundings, surroundings
 from core.checkpoint.containers.file_set import FileSet
 from core.checkpoint.entries import (
     ITEMSIZES,
@@ -65,6 +66,7 @@ from core.checkpoint.tied import ties
 from core.checkpoint.tree import NumpyArray, nearly_alike
 
 __all__ = [
+    "CONFIGURATIONS",
     "FORMATS",
     "ITEMSIZES",
     "NUMBERLESS",
@@ -98,6 +100,7 @@ __all__ = [
     "Source",
     "Sparse",
     "StateDict",
+    "Surroundings",
     "TensorEntry",
     "Transposed",
     "Verdict",
@@ -114,5 +117,6 @@ __all__ = [
     "sampled_bytes",
     "sampled_numbers",
     "stored_values",
+    "surroundings",
     "ties",
 ]

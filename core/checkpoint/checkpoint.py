@@ -9,6 +9,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
+from core.checkpoint.configurations import Surroundings, configurations, in_set
 from core.checkpoint.containers.budget import bounded_work
 from core.checkpoint.containers.file_set import FileSet, files_beside, folder_files, opened
 from core.checkpoint.containers.packed import WEIGHTS, Unpacking
@@ -66,6 +67,9 @@ class Checkpoint:
       It may read the file, and raise CheckpointError and SourceError.
     - `beside()` returns the files in the same folder or archive that are no part of it, by name;
       None for one that cannot be opened.
+    - `folder` are the folders in which it lies, as far as they are known, and `configs` the
+      configurations beside it in its folder (`config.json`, `preprocessor_config.json`), by name;
+      None for one that cannot be read. They are no part of it.
     """
 
     name: str
@@ -89,6 +93,8 @@ class Checkpoint:
     beside: Callable[[], Mapping[str, Source | None]] = field(
         default=dict, repr=False, compare=False
     )
+    folder: str = ""
+    configs: Mapping[str, Json] = field(default_factory=dict)
 
     @property
     def format_title(self) -> str:
@@ -139,12 +145,14 @@ def open_checkpoint(
     identity: str | None = None,
     scratch: Path | None = None,
     quotes: bool = True,
+    around: Surroundings | None = None,
 ) -> Checkpoint:
     """Open a checkpoint: read its directory and its pickles, but none of its tensors.
 
     A folder or a FileSet is one checkpoint in several files. `name` is the file's name on screen,
     `identity` the SHA-256 of its contents where it is known. Compressed files are unpacked into a
-    temporary file without a name, in the folder `scratch` if it is given. Raises CheckpointError
+    temporary file without a name, in the folder `scratch` if it is given. `around` is what lies
+    around a single file, which only its owner can say. Raises CheckpointError
     for a file that is not a checkpoint, or a damaged one, and SourceError for a file that cannot be
     read. Without `quotes`, the error for a file that is not a checkpoint quotes none of its bytes.
     """
@@ -152,7 +160,14 @@ def open_checkpoint(
         path = folder_files(path)
     with diagnose.quoting(quotes), kept_names() as ledger:
         try:
-            return _open(path, name, identity, scratch)
+            checkpoint = _open(path, name, identity, scratch)
+            if around is not None:
+                checkpoint = replace(
+                    checkpoint,
+                    folder=around.folder or checkpoint.folder,
+                    configs=checkpoint.configs or configurations(around.files),
+                )
+            return checkpoint
         except (CheckpointError, SourceError) as error:
             # What was read so far would stay in memory beside what is looked at now.
             _let_go(error)
@@ -197,7 +212,13 @@ def _open(
             name or files.name, assembled.size, identity or assembled.identity, scratch,
         )  # fmt: skip
         beside = partial(files_beside, files, assembled.files)
-        return replace(checkpoint, files=len(assembled.files), beside=beside)
+        return replace(
+            checkpoint,
+            files=len(assembled.files),
+            beside=beside,
+            folder=files.name,
+            configs=configurations(in_set(files)),
+        )
     source = LocalFile(path, identity, name)
     contents = look_into(source, source.name, Unpacking(scratch))
     if isinstance(contents, FileSet):
@@ -217,7 +238,11 @@ def _open(
             replace(packed, notes=(note, *packed.notes)), contents.name, source.size,
             source.identity, scratch,
         )  # fmt: skip
-        return replace(checkpoint, beside=partial(files_beside, contents, assembled.files))
+        return replace(
+            checkpoint,
+            beside=partial(files_beside, contents, assembled.files),
+            configs=configurations(in_set(contents)),
+        )
     if contents.format == "exported":
         contents = _with_those_beside(contents, look_into_archive(source, ()))
     return _checkpoint(

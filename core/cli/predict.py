@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from core.checkpoint import Checkpoint, open_checkpoint
+from core.checkpoint import Checkpoint, open_checkpoint, surroundings
 from core.checkpoint.containers import file_or_set
 from core.cli.fit import repaired_fit
 from core.cli.options import (
@@ -20,11 +20,9 @@ from core.cli.options import (
 )
 from core.cli.output import DIFFERS, FITS, print_columns, print_json, say, warn_of
 from core.errors import LabelsError
-from core.wording import pass_time, probability_text
+from core.wording import listed, pass_time, probability_text
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from core.architectures import Architecture
     from core.cli.options import Commands
     from core.fit import Fit
@@ -62,6 +60,11 @@ def add_parser(commands: Commands) -> None:
         help="which column of the label file, by its title or its number",
     )
     parser.add_argument(
+        "--preprocessing",
+        metavar="NAME",
+        help="what the images are fed as: `checkpoint`, or the name of weights of the library",
+    )
+    parser.add_argument(
         "--partial",
         action="store_true",
         help="load what matches; the rest stays as the model initialises it",
@@ -75,13 +78,14 @@ def add_parser(commands: Commands) -> None:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from core.inputs import decode_image, default_preprocessing
+    from core.images import image_workers
+    from core.inputs import chosen_preprocessing, preprocessing_choices
     from core.load import load_model
     from core.predict import choose_labels, predict, require_classifier
 
-    checkpoint = open_checkpoint(file_or_set(options.file))
+    checkpoint = open_checkpoint(file_or_set(options.file), around=surroundings(options.file))
     warn_of(checkpoint, aside=options.json)
-    images = [(image.name, decode_image(read_file(image), image.name)) for image in options.images]
+    files = [(image.name, read_file(image)) for image in options.images]
     own, own_source = _own_names(options)
     require_classifier(architecture_of(options))
     architecture, repaired, fit = repaired_fit(checkpoint, options)
@@ -89,9 +93,11 @@ def _predict(options: argparse.Namespace) -> int:
         _print_refusal(checkpoint, architecture, fit)
         return DIFFERS
     loaded = load_model(repaired, architecture, device=options.device, strict=not options.partial)
-    preprocessing = default_preprocessing(architecture, checkpoint.metadata)
-    predictions = predict(loaded, images, preprocessing, k=options.k)
-    found = _what_ifs(loaded, images, preprocessing, predictions) if options.what_if else {}
+    choices = preprocessing_choices(architecture, checkpoint)
+    asked = options.preprocessing
+    preprocessing = (chosen_preprocessing(choices, asked) if asked else choices[0]).preprocessing
+    predictions = predict(loaded, image_workers().each(files), preprocessing, k=options.k)
+    found = _what_ifs(loaded, files, preprocessing, predictions) if options.what_if else {}
     outputs = max(prediction.classes for prediction in predictions)
     labels = choose_labels(outputs, checkpoint, own, own_source, options.labels_key)
     tops = [_top(prediction, labels) for prediction in predictions]
@@ -101,25 +107,27 @@ def _predict(options: argparse.Namespace) -> int:
         _print_predictions(predictions, tops, found, labels)
         print()
         say(f"labels: {labels.source}")
-        say(f"preprocessing: {preprocessing.source}")
-    return FITS
+        _print_preprocessing(preprocessing, [] if asked else [each.name for each in choices[1:]])
+    return DIFFERS if any(prediction.trouble for prediction in predictions) else FITS
 
 
 def _what_ifs(
     loaded: LoadedModel,
-    images: Sequence[tuple[str, Image]],
+    files: Sequence[tuple[str, bytes]],
     preprocessing: Preprocessing,
     predictions: Sequence[Prediction],
 ) -> Mapping[int, WhatIf]:
     """What the model says under the usual mistakes, by the number of the image, of those that it
     could be fed."""
+    from core.images import image_workers
     from core.predict.seen import what_if
 
-    return {
-        number: what_if(loaded, image, preprocessing)
-        for number, ((_, image), prediction) in enumerate(zip(images, predictions, strict=True))
-        if prediction.classes
-    }
+    found = {}
+    for number, ((name, data), prediction) in enumerate(zip(files, predictions, strict=True)):
+        if prediction.classes:
+            with image_workers().decoded(data, name) as decoded:
+                found[number] = what_if(loaded, decoded.image, preprocessing)
+    return found
 
 
 def _own_names(options: argparse.Namespace) -> tuple[tuple[str, ...] | None, str]:
@@ -148,6 +156,16 @@ def _print_refusal(checkpoint: Checkpoint, architecture: Architecture, fit: Fit)
     )
 
 
+def _print_preprocessing(preprocessing: Preprocessing, others: list[str]) -> None:
+    from core.predict import fed_words
+
+    say(f"preprocessing: {fed_words(preprocessing)} ({preprocessing.source})")
+    for lacking in preprocessing.not_understood:
+        say(f"  stated, but not done: {lacking}")
+    if others:
+        say(f"  other choices for --preprocessing: {listed(others, 8)}")
+
+
 class _Class(TypedDict):
     label: str
     index: int
@@ -174,6 +192,8 @@ def _document(
         "architecture": architecture.key,
         "labels": labels.source,
         "preprocessing": preprocessing.source,
+        "guessed": preprocessing.guessed,
+        "not_understood": preprocessing.not_understood,
         "images": [
             {
                 "name": prediction.name,

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -96,6 +96,18 @@ class ImageWorkers:
             yield Decoded(Image.frombuffer("RGB", _size(head), pixels), head["remark"])
         finally:
             self._budget.give_back(length)
+
+    def each(
+        self, files: Iterable[tuple[str, bytes]]
+    ) -> Generator[tuple[str, Image.Image | ImageError], None, None]:
+        """The images of files, given as (name, data), one after the other; an error for each that
+        cannot be decoded. An image lasts until the next one is asked for, or this is closed."""
+        for name, data in files:
+            try:
+                with self.decoded(data, name) as decoded:
+                    yield name, decoded.image
+            except ImageError as error:
+                yield name, error
 
     def close(self) -> None:
         """End the processes that are idle."""

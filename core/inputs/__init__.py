@@ -1,36 +1,46 @@
-"""The inputs of a model: images decoded safely, preprocessing, random inputs.
+"""The inputs of a model: preprocessing, random inputs.
 
-`decode_image` takes an image file's bytes, and returns a PIL image or raises ImageError. `prepare`
-makes a float32 tensor [channels, height, width] of it, as a Preprocessing says. Needs torch.
+`prepare` makes a float32 tensor [channels, height, width] of a PIL image, as a Preprocessing says.
+For an architecture and a checkpoint, `preprocessing_choices` returns the Offers that it may be:
+first what the checkpoint states (`core.inputs.statements`), then what the library does
+(`core.inputs.library`). Needs torch.
 """
 
-from core.inputs.images import decode_image
+from core.inputs.library import Offer, OpenedFile
+from core.inputs.offered import (
+    CHECKPOINT,
+    chosen_preprocessing,
+    default_preprocessing,
+    preprocessing_choices,
+)
+from core.inputs.prepared_image import prepare
 from core.inputs.preprocessing import (
-    FROM_CHECKPOINT,
     IMAGENET,
     INTERPOLATIONS,
     MAX_EDGE,
     Fit,
     Preprocessing,
-    default_preprocessing,
-    prepare,
-    stated_preprocessing,
     with_channels,
 )
 from core.inputs.random_input import RandomInputs, output_tensors, random_inputs
+from core.inputs.statements import FROM_CHECKPOINT, stated_preprocessing
 
 __all__ = [
+    "CHECKPOINT",
     "FROM_CHECKPOINT",
     "IMAGENET",
     "INTERPOLATIONS",
     "MAX_EDGE",
     "Fit",
+    "Offer",
+    "OpenedFile",
     "Preprocessing",
     "RandomInputs",
-    "decode_image",
+    "chosen_preprocessing",
     "default_preprocessing",
     "output_tensors",
     "prepare",
+    "preprocessing_choices",
     "random_inputs",
     "stated_preprocessing",
     "with_channels",

@@ -49,7 +49,7 @@ def random_inputs(
     each, since models tell two images of noise alone hardly apart. The same `seed` gives the same
     numbers. Raises ArchitectureError.
     """
-    from core.inputs.preprocessing import default_preprocessing
+    from core.inputs.offered import default_preprocessing
 
     kind = type(model).__module__.removeprefix("torchvision.models.").partition(".")[0]
     size = default_preprocessing(architecture)

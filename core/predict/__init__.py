@@ -13,7 +13,7 @@ from core.predict.agreement import (
     shared_classes,
 )
 from core.predict.classifiers import require_classifier
-from core.predict.fed import fed_sentence, fed_size
+from core.predict.fed import fed_sentence, fed_size, fed_words, not_understood_words
 from core.predict.file_contents import FileContent, file_contents
 from core.predict.labels import (
     ENDINGS,
@@ -48,10 +48,12 @@ __all__ = [
     "differing_first",
     "fed_sentence",
     "fed_size",
+    "fed_words",
     "file_contents",
     "label_choices",
     "labels_in",
     "names_preview",
+    "not_understood_words",
     "parse_labels",
     "predict",
     "predictions_csv",

@@ -18,7 +18,8 @@ def fed_sentence(fed: Mapping[str, tuple[Preprocessing, Labels]]) -> str:
     same = len({*fed.values()}) == 1
     if same and all(part.source.startswith(FROM_CHECKPOINT) for part in given):
         words = ", ".join(_words(part) for part in next(iter(fed.values())) if _is_told(part))
-        return f"{words}, all from the checkpoint{'s' if len(fed) > 1 else ''}."
+        said = f"{words}, all from the checkpoint{'s' if len(fed) > 1 else ''}."
+        return " ".join([said, *_lacking({"": next(iter(fed.values()))[0]})])
     sentences = []
     for kind in (0, 1):
         parts = {name: parts[kind] for name, parts in fed.items() if _is_told(parts[kind])}
@@ -28,7 +29,27 @@ def fed_sentence(fed: Mapping[str, tuple[Preprocessing, Labels]]) -> str:
             sentences.append(sentence[0].upper() + sentence[1:])
         else:
             sentences += [f"{name}: {sentence}" for name, sentence in told.items()]
-    return " ".join(sentences)
+    each = {name: preprocessing for name, (preprocessing, _) in fed.items()}
+    one = len({preprocessing.not_understood for preprocessing in each.values()}) == 1
+    return " ".join([*sentences, *_lacking({"": next(iter(each.values()))} if one else each)])
+
+
+def _lacking(fed: Mapping[str, Preprocessing]) -> list[str]:
+    """For each model, by its name on screen, what is stated of its images and is not done."""
+    return [
+        f"{name}: {words}" if name else words
+        for name, preprocessing in fed.items()
+        if (words := not_understood_words(preprocessing))
+    ]
+
+
+def not_understood_words(preprocessing: Preprocessing) -> str:
+    """What is stated on the images and is not done, as a sentence; empty if there is nothing."""
+    lacking = preprocessing.not_understood
+    if not lacking:
+        return ""
+    named = listed([f"`{each.replace('`', chr(39))}`" for each in lacking])
+    return f"Stated, but not done: {named}."
 
 
 def _is_told(part: Preprocessing | Labels) -> bool:
@@ -37,18 +58,25 @@ def _is_told(part: Preprocessing | Labels) -> bool:
 
 
 def _words(part: Preprocessing | Labels) -> str:
-    return _fed(part) if isinstance(part, Preprocessing) else _classes(part)
+    return fed_words(part) if isinstance(part, Preprocessing) else _classes(part)
 
 
-def _fed(preprocessing: Preprocessing) -> str:
+def fed_words(preprocessing: Preprocessing) -> str:
+    """What is done to an image, in few words: `224 px cropped from 256, bilinear, mean/std 0.5`."""
     parts = [f"{_edges(preprocessing.crop)}{THIN}px"]
     if preprocessing.resize != preprocessing.crop:
         parts[0] += f" cropped from {_edges(preprocessing.resize)}"
     if preprocessing.fit != "cover":
-        parts.append({"squash": "squashed", "pad": "padded"}[preprocessing.fit])
+        parts.append(
+            {"squash": "squashed", "pad": "padded", "keep": "not resized"}[preprocessing.fit]
+        )
     if preprocessing.channels != IMAGENET.channels:
         channels = counted(preprocessing.channels, "channel")
         parts.append("grey" if preprocessing.channels == 1 else channels)
+    if preprocessing.bgr:
+        parts.append("BGR")
+    if preprocessing.fit == "keep":
+        return ", ".join([*parts, _normalised(preprocessing)])
     return ", ".join([*parts, preprocessing.interpolation, _normalised(preprocessing)])
 
 

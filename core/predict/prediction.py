@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -48,7 +48,7 @@ class Prediction:
 
 def predict(
     loaded: LoadedModel,
-    images: Iterable[tuple[str, Image.Image]],
+    images: Iterable[tuple[str, Image.Image | ImageError]],
     preprocessing: Preprocessing,
     k: int = 5,
     progress: Report = ignore,
@@ -57,10 +57,11 @@ def predict(
 ) -> tuple[Prediction, ...]:
     """Classify RGB images, given as (name, image).
 
-    `images` is read one batch at a time, so a generator keeps few of them in memory. `k` is at most
-    the number of classes. `progress(done, total, name)` is called before each batch, and may raise
-    to cancel. Raises LoadError if the model cannot take the images, or its output is not one score
-    for each class; an image that cannot be prepared has a `trouble` instead.
+    Each image is prepared before the next one is asked for, so a generator keeps one of them in
+    memory. An error in its place becomes the prediction's `trouble`, as does one in preparing it.
+    `k` is at most the number of classes. `progress(done, total, name)` is called before each batch,
+    and may raise to cancel. Raises LoadError if the model cannot take the images, or its output is
+    not one score for each class.
     """
     require_classifier(loaded.architecture)
     if getattr(loaded.model, "num_classes", None) == 0:
@@ -68,14 +69,14 @@ def predict(
     total = operator.length_hint(images)
     untrained = bool(untrained_keys(loaded))
     predictions: list[Prediction] = []
-    for part in _batches(images, batch):
+    prepared = ((name, _prepared(image, preprocessing)) for name, image in images)
+    while part := list(islice(prepared, batch)):
         progress(len(predictions), total, part[0][0])
-        prepared = [_prepared(image, preprocessing) for _, image in part]
-        inputs = [values for values in prepared if isinstance(values, torch.Tensor)]
+        inputs = [values for _, values in part if isinstance(values, torch.Tensor)]
         started = time.perf_counter()
         rows = iter(run(loaded, torch.stack(inputs)).cpu() if inputs else ())
         seconds = (time.perf_counter() - started) / max(1, len(inputs))
-        for (name, _), values in zip(part, prepared, strict=True):
+        for name, values in part:
             if isinstance(values, ImageError):
                 predictions.append(Prediction(name, (), (), 0.0, str(values), untrained))
             else:
@@ -84,19 +85,15 @@ def predict(
     return tuple(predictions)
 
 
-def _prepared(image: Image.Image, preprocessing: Preprocessing) -> torch.Tensor | ImageError:
+def _prepared(
+    image: Image.Image | ImageError, preprocessing: Preprocessing
+) -> torch.Tensor | ImageError:
+    if isinstance(image, ImageError):
+        return image
     try:
         return prepare(image, preprocessing)
     except ImageError as error:
         return error
-
-
-def _batches(
-    images: Iterable[tuple[str, Image.Image]], batch: int
-) -> Iterator[list[tuple[str, Image.Image]]]:
-    rest = iter(images)
-    while part := list(islice(rest, batch)):
-        yield part
 
 
 def run(loaded: LoadedModel, inputs: torch.Tensor) -> torch.Tensor:

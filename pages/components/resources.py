@@ -108,4 +108,5 @@ def _opened(fingerprint: str, _located: LocatedFile) -> Checkpoint:
         identity=_located.identity,
         scratch=store().scratch,
         quotes=_located.quotes,
+        around=_located.around,
     )

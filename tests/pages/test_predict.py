@@ -513,11 +513,25 @@ def test_a_file_runs_beside_another_architecture_that_takes_its_tensors(tmp_path
     assert [each.architecture for each in model_pool().resident()].count(other) == 1
     image = Image.open(photographs()[0]).convert("RGB")
     with model_pool().get(request, lambda: load_requested(request, checkpoint.state_dict())) as it:
-        fed = default_preprocessing(other, checkpoint.metadata)
+        fed = default_preprocessing(other, checkpoint)
         (told,) = predict(it, [("one", image)], fed, 4)
     choose(at, photographs()[0].name)
     shares = [share_text(each) for each in told.probabilities]
     assert [*chosen(at)[1]["A as resnetblur18"].values()] == shares
+
+
+def test_a_preprocessing_that_is_a_guess_is_called_one_and_another_can_be_chosen(tmp_path):
+    architecture = Architecture("torchvision", "wide_resnet50_2", (("num_classes", 3),))
+    torch.save(build(architecture).state_dict(), tmp_path / "root" / "wide.pth")
+    state = SlotState("root:0/wide.pth", architecture=architecture.key)
+    load(state)
+    at = predicted_page(state)
+    assert "guessed: IMAGENET1K_V2, of torchvision's 2 recipes" in texts(at)
+    (picker,) = [each for each in at.selectbox if each.label == "Preprocessing"]
+    picker.select("IMAGENET1K_V1").run()
+    predicted(at)
+    assert "256, bilinear, ImageNet mean/std (torchvision's own recipe for" in texts(at)
+    assert "Wide_ResNet50_2_Weights.IMAGENET1K_V1, chosen by hand)" in texts(at)
 
 
 def test_a_long_run_shows_its_progress_can_be_cancelled_and_run_again():

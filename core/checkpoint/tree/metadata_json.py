@@ -41,6 +41,10 @@ MAX_TEXT = 20_000
 MAX_CHARACTERS = 10_000_000
 """Characters that are shown of one file."""
 
+TRANSFORMS = "torchvision.transforms."
+"""Modules without weights, whose settings say how images were prepared. Of other modules the class
+alone is shown: what they hold is the model."""
+
 MAX_BITS = 16_384
 """Bits of a number that is shown in full."""
 
@@ -141,9 +145,11 @@ class _Writer:
             parts = [part for part in value.args[:MAX_ITEMS] if isinstance(part, str)]
             return "/".join(parts).replace("//", "/")[:MAX_TEXT]
         written: dict[str, Json] = {"class": value.name}
-        if is_module(value):
-            return written
         state = value.state if isinstance(value.state, dict) else {}
+        if is_module(value):
+            if not value.name.startswith(TRANSFORMS):
+                return written
+            state = {key: state[key] for key in state if _is_setting(key)}
         names = Names()
         for key, item in chain(state.items(), value.items.items()):
             if self.nodes > MAX_NODES:
@@ -173,6 +179,10 @@ class _Writer:
             return [] if isinstance(texts, _NoValue) else texts
         written = [self.write(item, depth + 1) for item in values]
         return [item for item in written if not isinstance(item, _NoValue)]
+
+
+def _is_setting(key: Key) -> bool:
+    return isinstance(key, str) and not key.startswith("_") and key != "training"
 
 
 def _rank(member: Tree) -> tuple[bool, float, str]:

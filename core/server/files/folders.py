@@ -18,6 +18,7 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
+from core.checkpoint import CONFIGURATIONS, Surroundings
 from core.checkpoint.containers import (
     INDEX,
     MAX_DEPTH,
@@ -38,7 +39,7 @@ SUFFIXES = (
 )
 """The endings of checkpoint files, and of archives that may contain one; others are not listed."""
 
-PARTS = (METADATA, COMPONENTS, LATEST)
+PARTS = (METADATA, COMPONENTS, LATEST, *CONFIGURATIONS)
 """Files that are read only together with others of the same checkpoint."""
 
 MAX_ENTRIES = 5_000
@@ -140,6 +141,23 @@ def find_inside(root: Path, linked: str) -> ServedFile | FileSet:
     # Where the index is a symlink, its shards are next to the link, not next to its target.
     folder = _files_of(real_root, resolve_inside(root, path_in_link(above)), 1)
     return FileSet(shown(name), folder.files, shown(name))
+
+
+def surroundings_inside(root: Path, linked: str) -> Surroundings:
+    """What lies around a file or folder of a root: the names of the folders below the root, and
+    the configurations in its own that `find_inside` would find. Raises SourceError."""
+    real_root, relative = _real(root), path_of_link(linked)
+    is_folder = resolve_inside(root, linked).is_dir()
+    folder = relative if is_folder else relative.rpartition("/")[0]
+    files: dict[str, File] = {}
+    for name in CONFIGURATIONS:
+        try:
+            real = resolve_inside(root, path_in_link(f"{folder}/{name}" if folder else name))
+            if stat.S_ISREG(real.lstat().st_mode):
+                files[name] = ServedFile(real_root, real)
+        except (OSError, SourceError):
+            continue
+    return Surroundings(shown(f"{root.name}/{folder}" if folder else root.name), files)
 
 
 def _files_of(real_root: Path, folder: Path, depth: int) -> FileSet:

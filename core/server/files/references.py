@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
+from core.checkpoint import Surroundings, surroundings
 from core.checkpoint.containers import FileSet, ServedFile, file_or_set
 from core.errors import SourceError, shown
-from core.server.files.folders import find_inside, path_of_link
+from core.server.files.folders import find_inside, path_of_link, surroundings_inside
 from core.server.files.store import Store
 from core.server.files.upload_sets import find_set
 from core.server.samples import SAMPLES
@@ -39,11 +40,13 @@ class LocatedFile:
     """Whether an error may quote the file's contents. The link to an upload contains the digest of
     these, so whoever has it may see them. Anybody can write a link to a server folder, which may
     contain files that nobody meant to show."""
+    around: Surroundings = field(default_factory=Surroundings)
 
     @property
     def files(self) -> tuple[Path, ...]:
         """The paths of all files that may be read."""
-        files = tuple(self.path.files.values()) if isinstance(self.path, FileSet) else (self.path,)
+        own = self.path.files.values() if isinstance(self.path, FileSet) else (self.path,)
+        files = (*own, *self.around.files.values())
         paths = (file.path if isinstance(file, ServedFile) else file for file in files)
         return tuple(path for path in paths if isinstance(path, Path))
 
@@ -83,13 +86,14 @@ def locate(reference: str, settings: Settings, store: Store) -> LocatedFile:
         number, _, relative = rest.partition("/")
         root = _chosen(settings.roots, number, "server folder")
         name = PurePosixPath(path_of_link(relative)).name or root.name
-        return LocatedFile(find_inside(root, relative), shown(name), quotes=False)
+        found, around = find_inside(root, relative), surroundings_inside(root, relative)
+        return LocatedFile(found, shown(name), quotes=False, around=around)
     if kind == "sample" and rest in SAMPLES:
         path = SAMPLES[rest].path
         return LocatedFile(path, path.name)
     if kind == "bench":
         path = _chosen(settings.bench, rest, "file from the command line")
-        return LocatedFile(file_or_set(path), shown(path.name))
+        return LocatedFile(file_or_set(path), shown(path.name), around=surroundings(path))
     raise SourceError("The link contains an unknown kind of reference.", "Open the file again.")
 
 

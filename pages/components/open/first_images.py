@@ -16,7 +16,7 @@ from pages.components.predict.image_tray import (
     image_problems,
     tray_images,
 )
-from pages.components.predict.preprocessing_editor import slot_preprocessing
+from pages.components.predict.preprocessing_editor import slot_choices
 from pages.components.top_bar.stages import BenchSlot
 
 MOST_IMAGES = 12
@@ -45,7 +45,7 @@ def first_images(models: Sequence[BenchSlot]) -> None:
 def _bundled(models: Sequence[BenchSlot]) -> Sequence[TrayImage]:
     return bundled(
         [
-            (file, slot_preprocessing(shown.architecture, file.identity, file))
+            (file, slot_choices(shown.architecture, file)[0].preprocessing)
             for shown in models
             if shown.architecture is not None and (file := shown.checkpoint) is not None
         ]

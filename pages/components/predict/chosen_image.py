@@ -90,9 +90,10 @@ def chosen_image(results: Results, place: int, k: int) -> None:
 
 def _figure(image: TrayImage, size: str) -> str:
     address = f"data:image/webp;base64,{b64encode(image.thumbnail).decode()}"
+    remark = f" {markup(image.remark)}" if image.remark else ""
     return (
         f'<figure><img src="{markup(address, len(address))}" alt="The chosen image">'
-        f"<figcaption><code>{markup(image.name)}</code>{markup(size)}</figcaption></figure>"
+        f"<figcaption><code>{markup(image.name)}</code>{markup(size)}{remark}</figcaption></figure>"
     )
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 
 import streamlit as st
-from PIL import Image
 
 from core.checkpoint import Checkpoint
 from core.errors import ImageError
-from core.inputs import Preprocessing, decode_image
+from core.images import image_workers
+from core.inputs import Preprocessing
 from core.plain_text import plain
 from core.predict import labels_in
 from core.server import bundled_images, photographs, sample_images
@@ -22,7 +21,7 @@ from pages.components.cached import cached
 LARGEST_MB, ALL_MB = 25, 200
 """The largest image, and the largest sum of a session's images, in MB of 1,000,000 bytes."""
 
-ENDINGS = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "jp2", "avif"]
+ENDINGS = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "jp2", "avif", "heic"]
 THUMBNAIL, ICON = 400, 56
 """The longer edges of a thumbnail and of an icon, in pixels: twice what they are drawn with."""
 
@@ -34,7 +33,7 @@ class TrayImage:
     """An encoded image that was decoded once without an error.
 
     `identity` is the SHA-256 of `data`, `size` its width and height as it is seen; `thumbnail` and
-    `icon` are small copies as WebP.
+    `icon` are small copies as WebP. `remark` says what was decided about its values, if anything.
     """
 
     name: str
@@ -43,6 +42,7 @@ class TrayImage:
     size: tuple[int, int]
     thumbnail: bytes
     icon: bytes
+    remark: str = ""
 
     @property
     def number(self) -> int:
@@ -149,14 +149,6 @@ def _take(files: Iterable[tuple[str, bytes]]) -> None:
 
 
 def _tray_image(name: str, identity: str, data: bytes) -> TrayImage:
-    image = decode_image(data, name)
-    size = image.size
-    return TrayImage(name, identity, data, size, _smaller(image, THUMBNAIL), _smaller(image, ICON))
-
-
-def _smaller(image: Image.Image, edge: int) -> bytes:
-    """Make the image itself smaller, if it is larger. Returns it as WebP."""
-    image.thumbnail((edge, edge))
-    buffer = BytesIO()
-    image.save(buffer, "WEBP", quality=85)
-    return buffer.getvalue()
+    made = image_workers().thumbnails(data, name, (THUMBNAIL, ICON))
+    small = made.files[THUMBNAIL], made.files[ICON]
+    return TrayImage(name, identity, data, made.size, *small, made.remark)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import streamlit as st
-from PIL import Image
 
 from core.checkpoint import StateDict
 from core.errors import LoupeError
-from core.inputs import Preprocessing, decode_image
+from core.images import image_workers
+from core.inputs import Preprocessing
 from core.load import LoadedModel, ModelPool, ModelRequest, load_requested
 from core.plain_text import plain_sentence
 from core.predict import Prediction, predict
@@ -112,10 +113,6 @@ def _run(
     def load() -> LoadedModel:
         return load_requested(task.request, task.state_dict, part.loading)
 
-    with pool.get(task.request, load) as loaded:
-        return predict(loaded, _decoded(images), task.preprocessing, MAX_CLASSES, part)
-
-
-def _decoded(images: Sequence[TrayImage]) -> Iterator[tuple[str, Image.Image]]:
-    for image in images:
-        yield image.name, decode_image(image.data, image.name)
+    files = ((image.name, image.data) for image in images)
+    with pool.get(task.request, load) as loaded, closing(image_workers().each(files)) as decoded:
+        return predict(loaded, decoded, task.preprocessing, MAX_CLASSES, part)

@@ -1,8 +1,8 @@
-"""The preprocessing of a slot's images: where its values come from, and fields to change them."""
+"""The preprocessing of a slot's images: which one, where it comes from, and fields to change it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 
@@ -10,26 +10,40 @@ import streamlit as st
 
 from core.architectures import Architecture
 from core.checkpoint import Checkpoint
-from core.inputs import INTERPOLATIONS, MAX_EDGE, Fit, Preprocessing, default_preprocessing
-from core.plain_text import plain
+from core.inputs import (
+    CHECKPOINT,
+    INTERPOLATIONS,
+    MAX_EDGE,
+    Fit,
+    Offer,
+    Preprocessing,
+    preprocessing_choices,
+)
+from core.plain_text import plain, plain_sentence
+from core.predict import not_understood_words
+from core.wording import count
 from pages.components.cached import cached
 
 FITS: Mapping[Fit, str] = {
     "cover": "Keep proportions, crop",
     "squash": "Squash",
     "pad": "Keep proportions, pad",
+    "keep": "Do not resize",
 }
+
+ORDERS = ("RGB", "BGR")
+
+
+def slot_choices(architecture: Architecture, checkpoint: Checkpoint) -> tuple[Offer, ...]:
+    """What the checkpoint and its architecture's library state, the most likely first."""
+    # An upload under another name has the same identity, but its name may tell its weights.
+    told = (checkpoint.identity, checkpoint.name, checkpoint.folder, repr(checkpoint.configs))
+    return _choices(architecture, sha256(repr(told).encode()).hexdigest(), checkpoint)
 
 
 @cached(64)
-def slot_preprocessing(
-    architecture: Architecture, identity: str, _checkpoint: Checkpoint
-) -> Preprocessing:
-    """The preprocessing that the checkpoint or its architecture's library states.
-
-    `identity` is the checkpoint's own.
-    """
-    return default_preprocessing(architecture, _checkpoint.metadata)
+def _choices(architecture: Architecture, told: str, _checkpoint: Checkpoint) -> tuple[Offer, ...]:
+    return preprocessing_choices(architecture, _checkpoint)
 
 
 def editor_key(slot: str) -> str:
@@ -37,8 +51,12 @@ def editor_key(slot: str) -> str:
     return f"fed-{slot}"
 
 
-def preprocessing_editor(key: str, default: Preprocessing) -> Preprocessing:
-    """Draw the values of `default` in fields. Returns them as the user has changed them."""
+def preprocessing_editor(key: str, choices: Sequence[Offer]) -> Preprocessing:
+    """Draw what may be fed, if that is a choice, and its values in fields.
+
+    Returns the values as the user has chosen and changed them.
+    """
+    default = choices[0].preprocessing if len(choices) == 1 else _chosen(key, choices)
     fields_key = f"{key}-{sha256(repr(default).encode()).hexdigest()[:12]}"
     # Fields with new keys start from their defaults: a new round undoes or replaces the changes.
     round_key, start_key = f"{fields_key}-again", f"{fields_key}-start"
@@ -50,8 +68,11 @@ def preprocessing_editor(key: str, default: Preprocessing) -> Preprocessing:
     round_ = st.session_state.get(round_key, 0)
     edited = _fields(f"{fields_key}-{round_}", st.session_state.get(start_key, default))
     changed = edited != default
-    sentence = f"{default.source.capitalize()}." if default.guessed else f"From {default.source}."
-    st.caption(plain(f"Changed by you. {sentence}" if changed else sentence))
+    source = default.source
+    sentence = f"{source[0].upper()}{source[1:]}." if default.guessed else f"From {source}."
+    lacking = not_understood_words(default)
+    said = ["Changed by you."] if changed else []
+    st.caption(plain_sentence(" ".join([*said, sentence, *([lacking] if lacking else [])])))
     if changed:
         st.button(
             "Undo my changes",
@@ -60,6 +81,30 @@ def preprocessing_editor(key: str, default: Preprocessing) -> Preprocessing:
             args=(round_key, round_, start_key),
         )
     return replace(edited, source="changed by hand", guessed=False) if changed else default
+
+
+def _chosen(key: str, choices: Sequence[Offer]) -> Preprocessing:
+    """Draw the choice, and return its preprocessing; one that is no guess once it is chosen."""
+    names = {choice.name: choice for choice in choices}
+    digest = sha256(repr(choices).encode()).hexdigest()[:12]
+    name = st.selectbox(
+        "Preprocessing",
+        list(names),
+        format_func=lambda name: _title(names[name]),
+        key=f"{key}-{digest}-choice",
+        persist_state="session",
+    )
+    preprocessing = names[name].preprocessing
+    if name == choices[0].name:
+        return preprocessing
+    return replace(preprocessing, source=f"{preprocessing.source}, chosen by hand", guessed=False)
+
+
+def _title(choice: Offer) -> str:
+    if choice.name == CHECKPOINT:
+        return "As the checkpoint states"
+    more = len(choice.also)
+    return f"{choice.name} and {count(more)} more" if more else choice.name
 
 
 def _undo(round_key: str, round_: int, start_key: str) -> None:
@@ -88,7 +133,7 @@ def _fields(key: str, default: Preprocessing) -> Preprocessing:
             format_func=FITS.__getitem__,
             key=f"{key}-fit",
             persist_state="session",
-            width=220,
+            width=190,
         )
         interpolation = st.selectbox(
             "Interpolation",
@@ -101,9 +146,27 @@ def _fields(key: str, default: Preprocessing) -> Preprocessing:
     with st.container(horizontal=True, gap="small"):
         mean = _values("Mean", default.mean, f"{key}-mean", smallest=-10)
         std = _values("Std", default.std, f"{key}-std", smallest=0.0001)
+        bgr = default.bgr
+        if default.channels == len(ORDERS[0]):
+            bgr = _order(bgr, f"{key}-order")
     return replace(
-        default, resize=resize, crop=crop, fit=fit, interpolation=interpolation, mean=mean, std=std
+        default,
+        resize=resize,
+        crop=crop,
+        fit=fit,
+        interpolation=interpolation,
+        mean=mean,
+        std=std,
+        bgr=bgr,
     )
+
+
+def _order(bgr: bool, key: str) -> bool:
+    """Draw the order of the channels. Returns whether blue is first."""
+    order = st.selectbox(
+        "Channels", ORDERS, index=int(bgr), key=key, persist_state="session", width=140
+    )
+    return order == ORDERS[1]
 
 
 def _pair(label: str, default: tuple[int, int], key: str) -> tuple[int, int]:

@@ -13,7 +13,8 @@ import streamlit as st
 from PIL import Image
 from streamlit.delta_generator import DeltaGenerator
 
-from core.inputs import Preprocessing, decode_image
+from core.images import image_workers
+from core.inputs import Preprocessing
 from core.load import LoadedModel, ModelPool, load_requested
 from core.plain_text import markup, plain, plain_sentence
 from core.predict.seen import (
@@ -137,9 +138,9 @@ def _work(pool: ModelPool, task: Task, image: TrayImage) -> Callable[[Progress],
         def report(done: int, total: int, what: str) -> None:
             progress(done, total, f"{task.slot}: {what}")
 
-        with pool.get(task.request, load) as loaded:
-            decoded = decode_image(image.data, image.name)
-            return what_if(loaded, decoded, task.preprocessing, report)
+        decoded = image_workers().decoded(image.data, image.name)
+        with pool.get(task.request, load) as loaded, decoded as whole:
+            return what_if(loaded, whole.image, task.preprocessing, report)
 
     return work
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from torchvision.models import resnet18
+from torchvision.models import resnet18, resnet50
 from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 
 from core.server import SAMPLES, photographs, sample_images
@@ -182,3 +182,33 @@ def test_predict_says_what_a_network_gives_that_is_no_classifier(tmp_path: Path)
     assert "returns a class for every pixel (segmentation)" in done.stderr
     assert "classifiers" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_predict_says_what_it_guesses_and_takes_another_preprocessing(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    path = tmp_path / "mine" / "model.pth"
+    torch.save(resnet50().state_dict(), path)
+    command = ("predict", path, "--arch", "torchvision:resnet50", sample_images()[0])
+    guess = loupe(*command)
+    assert guess.returncode == 0, guess.stderr
+    assert "(guessed: IMAGENET1K_V2, of torchvision's 2 recipes" in guess.stdout
+    assert "other choices for --preprocessing: IMAGENET1K_V1" in guess.stdout
+    chosen = json.loads(loupe(*command, "--preprocessing", "imagenet1k_v1", "--json").stdout)
+    assert chosen["preprocessing"] == "torchvision's own recipe for ResNet50_Weights.IMAGENET1K_V1"
+    assert chosen["guessed"] is False
+    wrong = loupe(*command, "--preprocessing", "V3")
+    assert wrong.returncode == 2
+    assert "There is no preprocessing called 'V3'" in wrong.stderr
+
+
+def test_predict_reads_the_configuration_beside_the_file_and_names_what_it_does_not_do(
+    tmp_path: Path,
+) -> None:
+    torch.save(resnet18().state_dict(), tmp_path / "model.pth")
+    config = {"image_processor_type": "ViTImageProcessor", "do_resize": True, "size": 64}
+    config |= {"do_normalize": False, "resample": 2, "do_solarize": True}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(config))
+    done = loupe("predict", tmp_path / "model.pth", "--arch", "resnet18", sample_images()[0])
+    assert done.returncode == 0, done.stderr
+    assert "(preprocessor_config.json beside the file)" in done.stdout
+    assert "stated, but not done: do_solarize True" in done.stdout

@@ -14,7 +14,7 @@ DIGITS = parse_architecture("torchvision:shufflenet_v2_x0_5?num_classes=10")
 
 def sample(name):
     checkpoint = open_checkpoint(SAMPLES[name].path)
-    return default_preprocessing(DIGITS, checkpoint.metadata), choose_labels(10, checkpoint)
+    return default_preprocessing(DIGITS, checkpoint), choose_labels(10, checkpoint)
 
 
 def spaced(text):
@@ -67,4 +67,22 @@ def test_an_image_is_told_with_what_each_model_was_fed_of_it():
     assert fed_size((128, 100), {"A": fed, "B": fed}) == "128 × 100, fed 64 × 64"
     assert fed_size((128, 100), {"A": fed, "B": IMAGENET}) == (
         "128 × 100, fed 64 × 64 to A and 224 × 224 to B"
+    )
+
+
+def test_what_is_stated_and_not_done_is_named_once():
+    fed, labels = sample("final")
+    fed = replace(fed, not_understood=("crop_mode zoom", "do_solarize True"))
+    said = "Stated, but not done: `crop_mode zoom` and `do_solarize True`."
+    assert fed_sentence({"A": (fed, labels)}).endswith(f"all from the checkpoint. {said}")
+    other = replace(fed, not_understood=())
+    told = fed_sentence({"A": (fed, labels), "B": (other, labels)})
+    assert told.endswith(f" A: {said}")
+
+
+def test_blue_first_and_no_resizing_are_told():
+    fed, labels = sample("final")
+    fed = replace(fed, bgr=True, fit="keep", source="here")
+    assert "64 px, not resized, BGR, mean/std 0.5 (here)" in spaced(
+        fed_sentence({"A": (fed, labels)})
     )

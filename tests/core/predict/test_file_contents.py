@@ -46,7 +46,8 @@ def test_few_classes_are_told_in_full(tmp_path: Path) -> None:
         ({"mean": [0.5], "std": [0.25]}, "mean 0.5, std 0.25"),
         ({"mean": [0.1, 0.2, 0.3], "std": [1, 1, 1]}, "mean 0.1 0.2 0.3, std 1"),
         ({"interpolation": "bicubic", "size": 32}, "32\u202fpx, bicubic"),
-        ({"interpolation": "bicubic"}, ""),
+        ({"interpolation": "bicubic"}, "bicubic"),
+        ({"interpolation": "random"}, ""),
         ({}, ""),
     ],
 )

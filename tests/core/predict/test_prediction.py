@@ -23,7 +23,8 @@ from core.architectures import Architecture, catalogue, signature
 from core.checkpoint import open_checkpoint
 from core.errors import LoadError
 from core.fixes import Recipe, Step, StripPrefix
-from core.inputs import IMAGENET, decode_image, default_preprocessing
+from core.images.decoding import decode_image
+from core.inputs import IMAGENET, default_preprocessing
 from core.load import load_model
 from core.predict.classifiers import require_classifier
 from core.predict.labels import choose_labels
@@ -31,6 +32,7 @@ from core.predict.prediction import logits_of, predict
 from core.progress import Cancelled, Progress
 from core.recipe import apply_recipe
 from core.server import SAMPLES, sample_images
+from tests.core.inputs.opened import Opened
 
 pytestmark = pytest.mark.slow
 
@@ -96,9 +98,11 @@ def test_the_bundled_sample_reads_its_pictures():
     architecture = Architecture("torchvision", "shufflenet_v2_x0_5", (("num_classes", 10),))
     strip = Recipe((Step(StripPrefix("module.")),))
     loaded = load(SAMPLES["final"].path, architecture, strip)
-    preprocessing = default_preprocessing(architecture, checkpoint.metadata)
+    preprocessing = default_preprocessing(architecture, checkpoint)
     labels = choose_labels(10, checkpoint)
-    images = [(path.name, decode_image(path.read_bytes(), path.name)) for path in sample_images()]
+    images = [
+        (path.name, decode_image(path.read_bytes(), path.name).image) for path in sample_images()
+    ]
 
     predictions = predict(loaded, images, preprocessing, k=1)
 
@@ -330,7 +334,7 @@ def test_a_size_that_the_model_does_not_take_gets_a_sentence(tmp_path):
     saved(tmp_path / "vit.pth", "vit_b_32", num_classes=3)
     architecture = Architecture("torchvision", "vit_b_32", (("num_classes", 3),))
     loaded = load(tmp_path / "vit.pth", architecture)
-    wrong = default_preprocessing(architecture, {"preprocessing": {"size": 96}})
+    wrong = default_preprocessing(architecture, Opened({"preprocessing": {"size": 96}}))
     with pytest.raises(LoadError, match="does not take an input of shape 1 × 3 × 96 × 96"):
         predict(loaded, photos(1), wrong)
 

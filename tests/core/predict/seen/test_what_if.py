@@ -14,7 +14,8 @@ from core.architectures import Architecture, signature
 from core.checkpoint import open_checkpoint
 from core.errors import ImageError, LoadError
 from core.fixes import Recipe, Step, StripPrefix
-from core.inputs import IMAGENET, decode_image, default_preprocessing, prepare
+from core.images.decoding import decode_image
+from core.inputs import IMAGENET, default_preprocessing, prepare
 from core.load import load_model
 from core.predict.prediction import predict
 from core.predict.seen.what_if import what_if
@@ -48,7 +49,7 @@ def plain_digits():
 
 
 def opened(path):
-    return decode_image(path.read_bytes(), path.name)
+    return decode_image(path.read_bytes(), path.name).image
 
 
 def saved_resnet(path, **options):

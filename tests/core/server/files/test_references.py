@@ -264,3 +264,53 @@ def test_a_fingerprint_is_another_once_a_file_was_written_to(tmp_path: Path, sto
     shard = next((tmp_path / "caf\udce9").glob("*-00001-*"))
     shard.write_bytes(shard.read_bytes() + b"1")
     assert locate("root:0//caf%E9", settings, store).fingerprint() != first
+
+
+def test_the_configurations_beside_a_file_of_a_root_come_with_it(
+    tmp_path: Path, store: Store
+) -> None:
+    (tmp_path / "run").mkdir()
+    torch.save({"w": torch.ones(2)}, tmp_path / "run" / "m.pth")
+    (tmp_path / "run" / "config.json").write_text('{"tag": "a1_in1k"}')
+    settings = Settings(tmp_path, roots=(tmp_path,))
+    located = locate("root:0/run/m.pth", settings, store)
+    opened = open_checkpoint(located.path, around=located.around)
+    assert opened.configs == {"config.json": {"tag": "a1_in1k"}}
+    assert opened.folder == f"{tmp_path.name}/run"
+    before = located.fingerprint()
+    (tmp_path / "run" / "config.json").write_text('{"tag": "another"}')
+    assert located.fingerprint() != before
+
+
+def test_a_configuration_that_a_link_puts_outside_a_root_is_not_read(
+    tmp_path: Path, store: Store
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    torch.save({"w": torch.ones(2)}, root / "m.pth")
+    (tmp_path / "secret.json").write_text('{"secret": 1}')
+    (root / "config.json").symlink_to(tmp_path / "secret.json")
+    located = locate("root:0/m.pth", Settings(tmp_path, roots=(root,)), store)
+    assert open_checkpoint(located.path, around=located.around).configs == {}
+    # A link that takes the file's place after the check leads nowhere either.
+    (root / "config.json").unlink()
+    (root / "config.json").write_text("{}")
+    located = locate("root:0/m.pth", Settings(tmp_path, roots=(root,)), store)
+    (root / "config.json").unlink()
+    (root / "config.json").symlink_to(tmp_path / "secret.json")
+    opened = open_checkpoint(located.path, around=located.around)
+    assert opened.configs == {"config.json": None}
+
+
+def test_an_upload_has_nothing_around_it(tmp_path: Path, store: Store) -> None:
+    """What lies beside it in the store is other people's."""
+    torch.save({"w": torch.ones(2)}, tmp_path / "m.pth")
+    data = (tmp_path / "m.pth").read_bytes()
+    large = Store(tmp_path / "large", quota=10**6, largest_file=10**6)
+    upload = large.begin(len(data))
+    upload.write(data)
+    kept = upload.finish()
+    (kept.path.parent / "config.json").write_text('{"secret": 1}')
+    located = locate(f"sha256:{kept.sha256}/m.pth", Settings(tmp_path), large)
+    opened = open_checkpoint(located.path, around=located.around)
+    assert (opened.configs, opened.folder) == ({}, "")

@@ -1,0 +1,114 @@
+"""What a reader understood of a statement on preprocessing, and what it did not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, replace
+
+from core.inputs.preprocessing import Fit, Preprocessing
+from core.inputs.statements.fields import LARGEST, LEAST, interpolation, numbers, told
+
+Subject = tuple[str, ...]
+SIZE, INTERPOLATION, VALUES = ("size",), ("interpolation",), ("mean", "std")
+"""What a statement may be on, in words."""
+
+COMPLETE: Set[Subject] = frozenset({SIZE, INTERPOLATION, VALUES})
+"""What a statement is on that leaves nothing open."""
+
+CAFFE_BGR = (103.939, 116.779, 123.68)
+"""ImageNet's mean for blue, green and red, in which Caffe's models get their channels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The preprocessing with what is stated in place; on what that is; what is not understood."""
+
+    preprocessing: Preprocessing
+    on: Set[Subject] = frozenset()
+    not_understood: tuple[str, ...] = ()
+
+    def lacking(self, name: str, value: object) -> Reading:
+        """The same with another field that is not understood."""
+        return replace(self, not_understood=(*self.not_understood, told(name, value)))
+
+    def sized(
+        self, resize: tuple[int, int], crop: tuple[int, int] | None = None, fit: Fit = "cover"
+    ) -> Reading:
+        """The same with a size stated; without a crop, what is resized is not cropped."""
+        changed = replace(self.preprocessing, resize=resize, crop=crop or resize, fit=fit)
+        return replace(self, preprocessing=changed, on=self.on | {SIZE})
+
+    def interpolated(self, name: str, value: object) -> Reading:
+        """The same with the interpolation that a field states; None states none."""
+        if value is None or value == "":
+            return self
+        way = interpolation(value)
+        if way is None:
+            return self.lacking(name, value)
+        changed = replace(self.preprocessing, interpolation=way)
+        return replace(self, preprocessing=changed, on=self.on | {INTERPOLATION})
+
+    def normalised(self, mean: tuple[float, ...], std: tuple[float, ...]) -> Reading:
+        """The same with mean and std stated, for pixel values from 0 to 1, if they can be used."""
+        if min(std) < LEAST or max(*std, *map(abs, mean)) > LARGEST:
+            return self.lacking("mean", mean).lacking("std", std)
+        changed = replace(self.preprocessing, mean=mean, std=std)
+        return replace(self, preprocessing=changed, on=self.on | {VALUES})
+
+    def in_bgr(self, bgr: bool) -> Reading:
+        """The same with the order of the channels stated."""
+        return replace(self, preprocessing=replace(self.preprocessing, bgr=bgr))
+
+    def without(
+        self, entry: Mapping[str, object], known: Set[str], *, off_is_nothing: bool = True
+    ) -> Reading:
+        """The same, with every field of `entry` not understood that is not among the known ones.
+
+        None states nothing, and False neither in a library's format, where it is a step that is
+        left out; elsewhere it may be anything.
+        """
+        reading = self
+        for name, value in entry.items():
+            nothing = value is None or (off_is_nothing and value is False)
+            if str(name).lower() not in known and not nothing:
+                reading = reading.lacking(str(name), value)
+        return reading
+
+
+def with_mean_and_std(
+    reading: Reading, mean: object, std: object, *, scale: float | None = None
+) -> Reading:
+    """The reading with mean and std as a file states them; None states none.
+
+    `scale` is the largest value of a pixel; where the file does not say it, values that no pixel
+    between 0 and 1 needs are for pixels from 0 to 255. Both have one value for all channels, or
+    one for each.
+    """
+    if mean is None and std is None:
+        return reading
+    means, stds = numbers(mean), numbers(std)
+    if (
+        not means
+        or not stds
+        or min(stds) <= 0
+        or not {len(means), len(stds)} <= {1, _most(means, stds)}
+    ):
+        return reading.lacking("mean", mean).lacking("std", std)
+    length = _most(means, stds)
+    means, stds = means * (length // len(means)), stds * (length // len(stds))
+    if scale is None:
+        scale = 255.0 if max(means) > 1 or max(stds) > 2 else 1.0
+    if scale == 255 and length == 3 and is_caffe(means):
+        reading = reading.in_bgr(True)
+    if scale != 1:
+        means, stds = (tuple(value / scale for value in values) for values in (means, stds))
+    return reading.normalised(means, stds)
+
+
+def _most(means: tuple[float, ...], stds: tuple[float, ...]) -> int:
+    return max(len(means), len(stds))
+
+
+def is_caffe(mean: tuple[float, ...]) -> bool:
+    """Whether these are ImageNet's means from 0 to 255 for blue first."""
+    return all(abs(a - b) < 1.5 for a, b in zip(mean, CAFFE_BGR, strict=True))
