@@ -241,6 +241,8 @@ def saved(function) -> bytes:
 REFUSED: dict[str, tuple[str, str | bytes, str]] = {
     "empty": ("pets.txt", "", "has no names in it"),
     "comments alone": ("pets.txt", "# nothing\n", "has no names in it"),
+    "separators alone": ("pets.txt", ",,", "has no names in it"),
+    "tabs and commas alone": ("pets.txt", ";\t", "has no names in it"),
     "an empty table": ("pets.csv", "\n\n", "is empty"),
     "an empty list": ("pets.json", "[]", "is empty"),
     "an image": (
@@ -389,6 +391,13 @@ def test_a_number_of_more_digits_than_python_reads_is_no_index() -> None:
     assert parse_labels(f"{long},cat\n{long},dog".encode(), "names.csv") == ("cat", "dog")
     with pytest.raises(LabelsError):
         parse_labels(f'{{"{long}": "cat"}}'.encode(), "names.json")
+
+
+@pytest.mark.parametrize("text", ["a" + " " * 20_000, "a" + " " * 20_000 + "b", "a " * 10_000])
+def test_a_file_of_spaces_is_read_in_time_that_grows_with_its_length(text: str) -> None:
+    """Patterns that search or repeat over spaces would take minutes for these lines."""
+    names = parse_labels("\n".join([text] * 190).encode(), "spaces.txt")
+    assert names == (" ".join(text.split()),) * 190
 
 
 def test_the_largest_lists_are_read_in_every_form(tmp_path: Path) -> None:
