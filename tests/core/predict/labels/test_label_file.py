@@ -316,6 +316,12 @@ REFUSED: dict[str, tuple[str, str | bytes, str]] = {
     "numbers of unknown meaning": ("pets.csv", "cat,120\ndog,80\nhen,95", "no title says what of"),
     "an empty cell": ("pets.csv", "id,name\n0,cat\n1,\n2,hen", "has an empty name at 1"),
     "a label map without names": ("pets.pbtxt", "item { id: 1 }", "has no names in it"),
+    "many columns": ("pets.csv", ("a," * 200 + "a\n") * 3, "more columns than a list"),
+    "many fields": (
+        "p.json",
+        json.dumps([{f"k{n}": 1, "n": 1} for n in range(200)]),
+        "more fields",
+    ),
     "too large": ("pets.txt", b"a\n" * (3 << 20), "is too large"),
     "too long": ("pets.txt", b"a\n" * 1_000_000, "is too long"),
 }
