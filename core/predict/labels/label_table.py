@@ -8,6 +8,7 @@ import re
 from core.predict.labels.label_texts import TITLE_WORDS
 from core.predict.labels.name_lists import (
     ID_TITLES,
+    MAX_COLUMNS,
     NameList,
     NotNamesError,
     checked_names,
@@ -41,6 +42,8 @@ def names_in_table(text: str, delimiter: str = "") -> tuple[NameList, ...]:
     except csv.Error as error:
         raise NotNamesError("is not a valid table") from error
     rows = [row for row in _without_empty_ends(rows) if any(row)]
+    if len(rows) > 1 and len(rows[0]) > MAX_COLUMNS:
+        raise NotNamesError("has more columns than a list of names needs")
     if rows and not any(cell.startswith("#") for cell in rows[0][1:]):
         rows = [row for row in rows if not re.match(r"#\s", row[0])]
     if not rows:
@@ -60,9 +63,9 @@ def names_in_table(text: str, delimiter: str = "") -> tuple[NameList, ...]:
 
 def _without_empty_ends(rows: list[list[str]]) -> list[list[str]]:
     """The rows without the empty cells that separators at all their ends make."""
-    while rows and all(row and not row[-1] for row in rows) and any(len(row) > 1 for row in rows):
-        rows = [row[:-1] for row in rows]
-    return rows
+    ends = [len(row) - len("".join("x" if cell else " " for cell in row).rstrip()) for row in rows]
+    cut = min((end for end, row in zip(ends, rows, strict=True) if row), default=0)
+    return [row[: len(row) - cut] for row in rows]
 
 
 def _is_header(rows: list[list[str]]) -> bool:

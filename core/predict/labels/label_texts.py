@@ -41,6 +41,9 @@ _NUMBER_FIRST = re.compile(r"\[?(\d{1,9})\]?(\s*(?:->|=>|[:.,;=|)\t–-])\s*|\s+
 _NUMBER_LAST = re.compile(r"(\S.*?)(\s*(?:->|=>|[:,;=|\t])\s*|\s+)(\d{1,9})", re.ASCII)
 _SYNSET = re.compile(r"n\d{8}[\s,:;]+(\S.*)")
 _COMMENT = re.compile(r"#|//")
+_SPACES = re.compile(r"(\s)\s+")
+"""Runs of spaces, over which the patterns above would take the square of their length."""
+
 _BULLET = re.compile(r"[-*•]\s+(\S.*)")
 _SEPARATORS = "\n;|\t,"
 
@@ -50,7 +53,9 @@ def value_in_text(text: str) -> object:
 
     Raises NotNamesError for JSON with one key twice, of which a reader would see only the last.
     """
-    text = _ASSIGNED.sub("", text.strip(), count=1)
+    text = text.strip()
+    if assigned := _ASSIGNED.match(text):
+        text = text[assigned.end() :]
     if text[:1] in ("'", '"') and _LONE_ITEM.match(text):
         text = f"{{{text}}}"
     if text[:1] not in ("[", "{", "("):
@@ -99,14 +104,15 @@ def names_in_lines(lines: Sequence[str]) -> NameList:
     with gaps where they stand before the names. WordNet's ids before each name are removed. Raises
     NotNamesError.
     """
-    kept = [line.strip() for line in lines if line.strip() and not _COMMENT.match(line.strip())]
+    stripped = [_SPACES.sub(r"\1", line.strip()) for line in lines]
+    kept = [line for line in stripped if line.strip(",; \t") and not _COMMENT.match(line)]
     if not kept:
         raise NotNamesError("has no names in it")
     names = _unquoted(_without_marks(kept))
     if len(names) == 1 and re.search(r"[,;|\t]", names[0]):
         bare = _BARE_LIST.fullmatch(names[0])
         parts = re.split(r"[,;|\t]", bare[1] if bare else names[0])
-        names = [part.strip() for part in parts if part.strip()]
+        names = [part.strip() for part in parts if part.strip()] or names
     names, order = _unnumbered(names)
     synsets = [hit for name in names if (hit := _SYNSET.fullmatch(name))]
     if len(synsets) == len(names):

@@ -15,6 +15,9 @@ from core.wording import listed
 MAX_NAMES = 200_000
 """Names of one list; the largest head that timm knows has 115,217 outputs."""
 
+MAX_COLUMNS = 100
+"""Columns of a table, or different fields of records; a single row may be the names themselves."""
+
 ID_TITLES = frozenset(
     (
         *("#", "code", "id", "ids", "idx", "index", "ix", "no", "nr", "num", "number", "output"),
@@ -162,6 +165,8 @@ def _whole(numbers: Sequence[object]) -> bool:
 
 def _of_records(records: Sequence[Mapping[object, object]]) -> tuple[NameList, ...]:
     titles = [*dict.fromkeys(field for record in records for field in record)]
+    if len(titles) > MAX_COLUMNS:
+        raise NotNamesError("has more fields than a list of names needs")
     rows = [[record.get(title) for title in titles] for record in records]
     lists = columns([str(title) for title in titles], rows)
     for field in NAME_FIELDS:

@@ -158,14 +158,14 @@ class _Search:
         self.values = MAX_VALUES
         self.characters = MAX_TEXT
         self.visited: set[int] = set()
+        self.documents: list[object] = []  # keeps what was parsed: else others get its ids
 
     def under(self, tree: object, path: str, depth: int) -> Iterator[tuple[int, str, str, object]]:
         """Each value under a key for names, as (rank of the key, path, key, value)."""
-        tree = self.parsed(tree)
         if not depth or id(tree) in self.visited:
             return
         self.visited.add(id(tree))
-        for key, value in _children(tree):
+        for key, value in _children(self.parsed(tree)):
             self.values -= 1
             if self.values < 0:
                 return
@@ -189,9 +189,11 @@ class _Search:
         if self.characters < 0 or not _HINT.search(value):
             return value
         try:
-            return value_in_text(value)
+            document = value_in_text(value)
         except NotNamesError:
             return None
+        self.documents.append(document)
+        return document
 
 
 def _rank(key: str) -> int | None:

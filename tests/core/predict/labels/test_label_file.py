@@ -241,6 +241,8 @@ def saved(function) -> bytes:
 REFUSED: dict[str, tuple[str, str | bytes, str]] = {
     "empty": ("pets.txt", "", "has no names in it"),
     "comments alone": ("pets.txt", "# nothing\n", "has no names in it"),
+    "separators alone": ("pets.txt", ",,", "has no names in it"),
+    "tabs and commas alone": ("pets.txt", ";\t", "has no names in it"),
     "an empty table": ("pets.csv", "\n\n", "is empty"),
     "an empty list": ("pets.json", "[]", "is empty"),
     "an image": (
@@ -314,6 +316,12 @@ REFUSED: dict[str, tuple[str, str | bytes, str]] = {
     "numbers of unknown meaning": ("pets.csv", "cat,120\ndog,80\nhen,95", "no title says what of"),
     "an empty cell": ("pets.csv", "id,name\n0,cat\n1,\n2,hen", "has an empty name at 1"),
     "a label map without names": ("pets.pbtxt", "item { id: 1 }", "has no names in it"),
+    "many columns": ("pets.csv", ("a," * 200 + "a\n") * 3, "more columns than a list"),
+    "many fields": (
+        "p.json",
+        json.dumps([{f"k{n}": 1, "n": 1} for n in range(200)]),
+        "more fields",
+    ),
     "too large": ("pets.txt", b"a\n" * (3 << 20), "is too large"),
     "too long": ("pets.txt", b"a\n" * 1_000_000, "is too long"),
 }
@@ -389,6 +397,13 @@ def test_a_number_of_more_digits_than_python_reads_is_no_index() -> None:
     assert parse_labels(f"{long},cat\n{long},dog".encode(), "names.csv") == ("cat", "dog")
     with pytest.raises(LabelsError):
         parse_labels(f'{{"{long}": "cat"}}'.encode(), "names.json")
+
+
+@pytest.mark.parametrize("text", ["a" + " " * 20_000, "a" + " " * 20_000 + "b", "a " * 10_000])
+def test_a_file_of_spaces_is_read_in_time_that_grows_with_its_length(text: str) -> None:
+    """Patterns that search or repeat over spaces would take minutes for these lines."""
+    names = parse_labels("\n".join([text] * 190).encode(), "spaces.txt")
+    assert names == (" ".join(text.split()),) * 190
 
 
 def test_the_largest_lists_are_read_in_every_form(tmp_path: Path) -> None:

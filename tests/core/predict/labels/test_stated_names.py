@@ -241,6 +241,10 @@ IN_SAFETENSORS = {
         "config": json.dumps({"model": {"config": {"label2id": {"cat": 0, "dog": 1, "hen": 2}}}})
     },
     "a document in a document": {"run": json.dumps({"config": json.dumps({"classes": PETS})})},
+    "the last of many documents": {
+        **{f"run {n}": json.dumps({"class": {"weights": [n, 1]}}) for n in range(50)},
+        "summary": json.dumps({"class_names": PETS}),
+    },
     "commas": {"classes": "cat,dog,hen"},
     "lines": {"labels": "cat\ndog\nhen"},
     "a Python list": {"names": str(PETS)},
