@@ -108,7 +108,8 @@ def _predict(options: argparse.Namespace) -> int:
         print()
         say(f"labels: {labels.source}")
         _print_preprocessing(preprocessing, [] if asked else [each.name for each in choices[1:]])
-    return DIFFERS if any(prediction.trouble for prediction in predictions) else FITS
+    # An image that no model was fed has no classes.
+    return FITS if all(prediction.classes for prediction in predictions) else DIFFERS
 
 
 def _what_ifs(

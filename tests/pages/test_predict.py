@@ -402,9 +402,7 @@ def test_another_preprocessing_is_used_for_all_images_and_can_be_undone():
     load(FINAL)
     at = predicted_page(FINAL)
     before = table(at)
-    default = default_preprocessing(
-        parse_architecture(ARCHITECTURE), open_file("sample:final").metadata
-    )
+    default = default_preprocessing(parse_architecture(ARCHITECTURE), open_file("sample:final"))
     # As a choice in the menu does, which a test without a browser cannot make.
     at.session_state["fed-A-wanted"] = replace(default, mean=(0.0,) * 3, std=(1.0,) * 3)
     at.run()

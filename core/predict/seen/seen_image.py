@@ -46,8 +46,9 @@ def seen_image(tensor: torch.Tensor, preprocessing: Preprocessing) -> SeenImage:
     if channels != shown:
         which = "first three" if shown == 3 else "first"
         remark = f"The {which} of {counted(channels, 'channel')}."
+    coloured = pixels[:shown].flip(0) if preprocessing.bgr else pixels[:shown]
     return SeenImage(
-        F.to_pil_image(pixels[:shown]),
+        F.to_pil_image(coloured),
         tuple(tensor.shape),
         _range(pixels.double() / 255),
         _range(tensor),

@@ -53,6 +53,8 @@ def usual_mistakes(
     """
     yield from _of_channels(image, preprocessing)
     yield from _of_values(right, preprocessing)
+    if preprocessing.fit == "keep":
+        return  # nothing is resized
     for mistake in (*_of_shape(preprocessing), *_of_interpolation(preprocessing)):
         assert mistake.preprocessing is not None
         yield mistake, partial(prepare, image, mistake.preprocessing)
@@ -62,10 +64,13 @@ def usual_mistakes(
 def _of_channels(image: Image.Image, preprocessing: Preprocessing) -> Iterator[Mistaken]:
     if preprocessing.channels < 3:
         return
-    yield (
-        UsualMistake("BGR instead of RGB", "Image.fromarray(cv2.imread(path))  # OpenCV reads BGR"),
-        lambda: prepare(Image.merge("RGB", image.split()[::-1]), preprocessing),
-    )
+    other = replace(preprocessing, bgr=not preprocessing.bgr)
+    if preprocessing.bgr:
+        mistake = UsualMistake("RGB instead of BGR", "Image.open(path)  # Pillow reads RGB", other)
+    else:
+        code = "Image.fromarray(cv2.imread(path))  # OpenCV reads BGR"
+        mistake = UsualMistake("BGR instead of RGB", code, other)
+    yield mistake, partial(prepare, image, other)
 
 
 def _of_values(right: torch.Tensor, preprocessing: Preprocessing) -> Iterator[Mistaken]:

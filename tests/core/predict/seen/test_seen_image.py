@@ -45,6 +45,13 @@ def test_the_pixels_of_a_tensor_are_those_that_were_prepared(mean, std):
     assert seen_image(tensor, preprocessing).image.tobytes() == image.tobytes()
 
 
+def test_a_model_that_gets_blue_first_sees_the_colours_of_the_image():
+    image, preprocessing = all_values(), unresized(bgr=True)
+    assert (
+        seen_image(prepare(image, preprocessing), preprocessing).image.tobytes() == image.tobytes()
+    )
+
+
 def test_the_image_is_what_was_cropped_and_resized():
     image = all_values(500, 300)
     seen = seen_image(prepare(image, IMAGENET), IMAGENET)

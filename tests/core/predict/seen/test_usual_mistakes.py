@@ -56,6 +56,24 @@ def test_bgr_is_what_opencv_reads():
     assert same(tensor, stated(bgr))
 
 
+def test_a_model_that_wants_bgr_can_be_fed_rgb():
+    wanted, image = replace(IMAGENET, bgr=True), photo()
+    mistake, tensor = mistakes(image, wanted)["RGB instead of BGR"]
+    assert mistake.preprocessing == IMAGENET
+    assert torch.equal(tensor, prepare(image, IMAGENET))
+    assert not torch.equal(tensor, prepare(image, wanted))
+
+
+def test_where_nothing_is_resized_there_is_no_mistake_of_sizes():
+    wanted = replace(IMAGENET, fit="keep")
+    assert list(mistakes(photo(), wanted)) == [
+        "BGR instead of RGB",
+        "leaving values at 0–255",
+        "leaving out mean/std",
+        "mean/std 0.5",
+    ]
+
+
 @pytest.mark.parametrize("wanted", [IMAGENET, HALVES], ids=["imagenet", "halves"])
 def test_values_are_scaled_and_normalised_as_the_code_of_the_mistake_does(wanted):
     image = photo()

@@ -14,7 +14,6 @@ from core.architectures import Architecture, signature
 from core.checkpoint import open_checkpoint
 from core.errors import ImageError, LoadError
 from core.fixes import Recipe, Step, StripPrefix
-from core.images.decoding import decode_image
 from core.inputs import IMAGENET, default_preprocessing, prepare
 from core.load import load_model
 from core.predict.prediction import predict
@@ -35,7 +34,7 @@ def digits(**options):
     strip = Recipe((Step(StripPrefix("module.")),))
     applied = apply_recipe(strip, checkpoint.state_dict(), signature(DIGITS))
     loaded = load_model(applied.state_dict, DIGITS, **options)
-    return loaded, default_preprocessing(DIGITS, checkpoint.metadata)
+    return loaded, default_preprocessing(DIGITS, checkpoint)
 
 
 def plain_digits():
@@ -49,7 +48,7 @@ def plain_digits():
 
 
 def opened(path):
-    return decode_image(path.read_bytes(), path.name).image
+    return Image.open(path).convert("RGB")
 
 
 def saved_resnet(path, **options):
