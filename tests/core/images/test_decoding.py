@@ -7,7 +7,8 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
+from pillow_heif import register_heif_opener
 
 from core.errors import ImageError
 from core.images import MAX_PIXELS, decoding
@@ -48,6 +49,42 @@ def test_transparent_parts_are_laid_over_white(mode):
     source = corner().convert(mode)
     source.putalpha(Image.new("L", source.size, 0))
     assert decode_image(encoded(source), "clear.png").getpixel((2, 2)) == (255, 255, 255)
+
+
+def test_what_phones_write_is_read():
+    register_heif_opener()
+    image = decode_image(encoded(corner(), "HEIF"), "photo.heic")
+    assert image.size == (40, 24)
+    assert image.getpixel((2, 2))[0] < 40
+    assert image.getpixel((30, 20))[0] > 215
+
+
+@pytest.mark.parametrize("white", [1023, 4095, 65535])
+def test_a_tiff_whose_header_states_its_largest_value_is_white_there(white):
+    made = BytesIO()
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[281] = white
+    Image.fromarray(np.array([[0, white]], np.uint16)).save(made, "TIFF", tiffinfo=tags)
+    found = decoding.decode_image(made.getvalue(), "scan.tif")
+    assert [found.image.getpixel((x, 0))[0] for x in range(2)] == [0, 255]
+    assert not found.remark
+
+
+def test_values_of_32_bits_that_state_no_white_are_scaled_by_the_largest():
+    shades = np.array([[0, 1_000_000]], np.int32)
+    found = decoding.decode_image(encoded(Image.fromarray(shades), "TIFF"), "scan.tif")
+    assert found.image.getpixel((1, 0)) == (255, 255, 255)
+    assert found.remark == (
+        "The file does not state its white: its largest value, 1\u202f000\u202f000, is taken."
+    )
+
+
+def test_what_pillow_has_no_decoder_for_is_not_called_damaged():
+    """A BMP that holds a JPEG (compression 4) is whole, and Pillow does not read it."""
+    header = struct.pack("<IiiHHIIiiII", 40, 8, 8, 1, 24, 4, 10, 0, 0, 0, 0)
+    data = b"BM" + struct.pack("<IHHI", 64, 0, 0, 54) + header + bytes(10)
+    with pytest.raises(ImageError, match="of a kind that Pillow does not read"):
+        decode_image(data, "photo.bmp")
 
 
 def test_a_half_transparent_black_is_grey():
