@@ -94,10 +94,15 @@ def clear_images() -> None:
 def bundled(models: Collection[tuple[Checkpoint, Preprocessing]]) -> tuple[TrayImage, ...]:
     """The images that Loupe comes with for such models, for a session that has none."""
     paths = bundled_images(
-        {labels_in(checkpoint) for checkpoint, _ in models},
+        {_names_in(checkpoint.identity, checkpoint) for checkpoint, _ in models},
         {preprocessing.channels for _, preprocessing in models},
     )
     return tuple(_bundled(str(path)) for path in paths)
+
+
+@cached(64)
+def _names_in(identity: str, _checkpoint: Checkpoint) -> tuple[str, ...] | None:
+    return labels_in(_checkpoint)
 
 
 @cached(64)

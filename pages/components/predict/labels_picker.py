@@ -3,7 +3,7 @@ of the user's own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 import streamlit as st
@@ -15,11 +15,13 @@ from core.predict import (
     ENDINGS,
     LabelFile,
     Labels,
+    StatedNames,
     choose_labels,
     label_choices,
     names_preview,
     read_label_file,
 )
+from pages.components.cached import cached
 
 
 def labels_picker(key: str, outputs: int, checkpoint: Checkpoint) -> Labels:
@@ -68,12 +70,23 @@ def _own_labels(key: str, outputs: int, file: LabelFile) -> Labels | None:
 
 def _stated_labels(key: str, outputs: int, checkpoint: Checkpoint) -> Labels:
     """The checkpoint's names, with a choice drawn where its lists differ."""
-    choices = label_choices(outputs, checkpoint)
+    choices = _choices(checkpoint.identity, outputs, checkpoint)
     if not choices:
-        return choose_labels(outputs, checkpoint)
+        return _names(checkpoint.identity, outputs, "", checkpoint)
     previews = {choice.path: names_preview(choice.names) for choice in choices}
     path = _choice(f"{key}-stated", "Which of the checkpoint's lists of names?", previews)
-    return choose_labels(outputs, checkpoint, stated=path or "")
+    return _names(checkpoint.identity, outputs, path or "", checkpoint)
+
+
+# A search in a file with 21,843 names takes a tenth of a second.
+@cached(64)
+def _choices(identity: str, outputs: int, _checkpoint: Checkpoint) -> Sequence[StatedNames]:
+    return label_choices(outputs, _checkpoint)
+
+
+@cached(64)
+def _names(identity: str, outputs: int, stated: str, _checkpoint: Checkpoint) -> Labels:
+    return choose_labels(outputs, _checkpoint, stated=stated)
 
 
 def _choice(key: str, question: str, previews: Mapping[str, str]) -> str | None:
