@@ -139,6 +139,14 @@ def data_folder() -> Path:
     return read_settings(os.environ).data
 
 
+def positive(text: str) -> int:
+    """Read a whole number above 0, as argparse asks for it."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
+
+
 def read_file(path: Path, most: int = -1) -> bytes:
     """The first `most` bytes of a file that an option names, −1 for all. Raises SourceError."""
     try:

@@ -15,11 +15,12 @@ from core.cli.options import (
     architecture_of,
     architecture_parent,
     checkpoint_parent,
+    positive,
     read_file,
     repair_parent,
 )
 from core.cli.output import DIFFERS, FITS, print_columns, print_json, say, warn_of
-from core.errors import LabelsError
+from core.errors import LabelsError, LoupeError
 from core.wording import listed, pass_time, probability_text
 
 if TYPE_CHECKING:
@@ -40,9 +41,16 @@ def add_parser(commands: Commands) -> None:
         help="the model's top-k classes for images",
         description="The model's top-k classes for images.",
     )
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="an image file")
-    parser.add_argument("-k", type=int, default=5, help="how many classes to print (5)")
+    parser.add_argument(
+        "images", nargs="+", type=Path, metavar="IMAGE", help="an image file, or a folder of them"
+    )
+    parser.add_argument("-k", type=positive, default=5, help="how many classes to print (5)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda:0, ... (cpu)")
+    parser.add_argument("--dtype", help="float16, bfloat16, float32, ... (the model's own)")
+    parser.add_argument("--batch", type=positive, default=8, help="images in one forward pass (8)")
+    parser.add_argument(
+        "--csv", action="store_true", help="print a row for each image and class, as CSV"
+    )
     names = parser.add_mutually_exclusive_group()
     names.add_argument(
         "--labels", type=Path, metavar="FILE", help="class names as txt, json, yaml or csv"
@@ -78,30 +86,43 @@ def add_parser(commands: Commands) -> None:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from core.images import image_workers
+    from core.images import image_files, image_workers
     from core.inputs import chosen_preprocessing, preprocessing_choices
     from core.load import load_model
-    from core.predict import choose_labels, predict, require_classifier
+    from core.predict import choose_labels, predict, predictions_csv, require_classifier
 
+    if options.csv and (options.json or options.what_if):
+        raise LoupeError("--csv has rows of classes alone.", "Leave out --json and --what-if.")
     checkpoint = open_checkpoint(file_or_set(options.file), around=surroundings(options.file))
-    warn_of(checkpoint, aside=options.json)
-    files = [(image.name, read_file(image)) for image in options.images]
+    warn_of(checkpoint, aside=options.json or options.csv)
+    files = image_files(options.images)
     own, own_source = _own_names(options)
     require_classifier(architecture_of(options))
     architecture, repaired, fit = repaired_fit(checkpoint, options)
     if not (fit.fits or options.partial):
         _print_refusal(checkpoint, architecture, fit)
         return DIFFERS
-    loaded = load_model(repaired, architecture, device=options.device, strict=not options.partial)
+    loaded = load_model(
+        repaired,
+        architecture,
+        device=options.device,
+        dtype=options.dtype,
+        strict=not options.partial,
+    )
     choices = preprocessing_choices(architecture, checkpoint)
     asked = options.preprocessing
     preprocessing = (chosen_preprocessing(choices, asked) if asked else choices[0]).preprocessing
-    predictions = predict(loaded, image_workers().each(files), preprocessing, k=options.k)
+    images = image_workers().each((name, read_file(path)) for name, path in files)
+    predictions = predict(loaded, images, preprocessing, k=options.k, batch=options.batch)
     found = _what_ifs(loaded, files, preprocessing, predictions) if options.what_if else {}
     outputs = max(prediction.classes for prediction in predictions)
     labels = choose_labels(outputs, checkpoint, own, own_source, options.labels_key)
     tops = [_top(prediction, labels) for prediction in predictions]
-    if options.json:
+    if options.csv:
+        names = {"A": checkpoint.name}
+        rows = predictions_csv({"A": predictions}, {"A": labels.names}, names, options.k)
+        sys.stdout.write(rows.decode())
+    elif options.json:
         print_json(_document(architecture, labels, preprocessing, predictions, tops, found))
     else:
         _print_predictions(predictions, tops, found, labels)
@@ -114,7 +135,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _what_ifs(
     loaded: LoadedModel,
-    files: Sequence[tuple[str, bytes]],
+    files: Sequence[tuple[str, Path]],
     preprocessing: Preprocessing,
     predictions: Sequence[Prediction],
 ) -> Mapping[int, WhatIf]:
@@ -124,9 +145,9 @@ def _what_ifs(
     from core.predict.seen import what_if
 
     found = {}
-    for number, ((name, data), prediction) in enumerate(zip(files, predictions, strict=True)):
+    for number, ((name, path), prediction) in enumerate(zip(files, predictions, strict=True)):
         if prediction.classes:
-            with image_workers().decoded(data, name) as decoded:
+            with image_workers().decoded(read_file(path), name) as decoded:
                 found[number] = what_if(loaded, decoded.image, preprocessing)
     return found
 

@@ -5,6 +5,16 @@ it as RGB, or raises an ImageError that says why not. Imports no torch.
 """
 
 from core.images.decoding import FORMATS, MAX_PIXELS, Decoded
+from core.images.image_files import ENDINGS, image_files
 from core.images.image_workers import ImageWorkers, Thumbnails, image_workers
 
-__all__ = ["FORMATS", "MAX_PIXELS", "Decoded", "ImageWorkers", "Thumbnails", "image_workers"]
+__all__ = [
+    "ENDINGS",
+    "FORMATS",
+    "MAX_PIXELS",
+    "Decoded",
+    "ImageWorkers",
+    "Thumbnails",
+    "image_files",
+    "image_workers",
+]

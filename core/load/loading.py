@@ -30,7 +30,7 @@ from core.load.staging import staging_bytes
 from core.load.switches import SwitchEffect, throw_switches
 from core.progress import Report, ignore
 from core.tensors import torch_dtype
-from core.wording import count
+from core.wording import count, listed
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
@@ -96,6 +96,8 @@ def load_model(
         raise LoadError(
             f"This machine has no device {device}.", f"Choose one of {', '.join(devices())}."
         )
+    if dtype not in (None, *DTYPES):
+        raise LoadError(f"A model cannot be loaded as {dtype}.", f"Choose {listed([*DTYPES], 4)}.")
     wanted = signature(architecture)
     matched = match(state_dict, wanted)
     if strict and not matched.fits:

@@ -12,7 +12,7 @@ from core.predict.labels import Labels
 from core.predict.prediction import Prediction
 
 COLUMNS = (
-    "picture",
+    "image",
     "slot",
     "file",
     "rank",

@@ -236,7 +236,7 @@ def test_the_csv_holds_the_bars_numbers(both: Page) -> None:
     rows = list(csv.DictReader(StringIO(download.value.path().read_text())))
     assert len(rows) == 2 * 5 * len(sample_images())
     for row in rows[:10]:
-        path = next(path for path in sample_images() if path.name == row["picture"])
+        path = next(path for path in sample_images() if path.name == row["image"])
         expected = plain_torch("early", Image.open(path))[row["label"]]
         assert float(row["probability"]) == pytest.approx(expected, rel=1e-4)
 

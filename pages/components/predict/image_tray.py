@@ -11,7 +11,7 @@ import streamlit as st
 
 from core.checkpoint import Checkpoint
 from core.errors import ImageError
-from core.images import image_workers
+from core.images import ENDINGS, image_workers
 from core.inputs import Preprocessing
 from core.plain_text import plain
 from core.predict import labels_in
@@ -21,7 +21,6 @@ from pages.components.cached import cached
 LARGEST_MB, ALL_MB = 25, 200
 """The largest image, and the largest sum of a session's images, in MB of 1,000,000 bytes."""
 
-ENDINGS = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "jp2", "avif", "heic"]
 THUMBNAIL, ICON = 400, 56
 """The longer edges of a thumbnail and of an icon, in pixels: twice what they are drawn with."""
 

@@ -1,5 +1,6 @@
 """`loupe predict`, run as a user runs it: a process, its output, its exit status."""
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -58,6 +59,35 @@ SAMPLE = (
     *("predict", SAMPLES["final"].path, "--arch", "shufflenet_v2_x0_5", "--num-classes", 10),
     *("--strip-prefix", "module."),
 )
+
+
+def test_predict_takes_a_folder_and_goes_on_after_an_image_that_is_damaged(tmp_path: Path) -> None:
+    for path in sample_images():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "digit_0_broken.png").write_bytes(sample_images()[0].read_bytes()[:200])
+    done = loupe(*SAMPLE, tmp_path, "--csv", "-k", 2, "--batch", 3, "--dtype", "bfloat16")
+    assert done.returncode == 1, done.stderr
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    assert [row["image"] for row in rows if row["rank"] == "1"] == [
+        path.name for path in sorted(sample_images())
+    ]
+    (refused,) = (row for row in rows if not row["rank"])
+    assert refused["image"] == "digit_0_broken.png"
+    assert "cut short" in refused["remark"]
+
+
+def test_predict_refuses_what_it_cannot_do_before_it_loads(tmp_path: Path) -> None:
+    for arguments, said in (
+        ((tmp_path / "gone.png",), "gone.png does not exist."),
+        ((tmp_path,), "has no image."),
+        ((sample_images()[0], "--csv", "--json"), "Leave out --json"),
+        ((sample_images()[0], "--batch", "0"), "0 is not above 0"),
+        ((sample_images()[0], "--dtype", "int4"), "A model cannot be loaded as int4."),
+    ):
+        done = loupe(*SAMPLE, *arguments)
+        assert done.returncode == 2, done.stdout
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_what_if_shows_the_top_1_under_the_usual_mistakes() -> None:

@@ -66,7 +66,7 @@ def test_the_csv_has_a_row_a_picture_slot_and_rank():
         k=2,
     )
     rows = list(csv.DictReader(StringIO(data.decode())))
-    assert [(r["picture"], r["slot"], r["rank"], r["label"]) for r in rows] == [
+    assert [(r["image"], r["slot"], r["rank"], r["label"]) for r in rows] == [
         ("a.png", "A", "1", "cat"),
         ("a.png", "A", "2", "hen"),
         ("b.png", "A", "", ""),
