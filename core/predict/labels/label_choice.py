@@ -45,8 +45,7 @@ def choose_labels(
     if stated:
         choices = _chosen(choices, stated)
     if len(choices) == 1:
-        order = f" {choices[0].order}" if choices[0].order else ""
-        return Labels(choices[0].names, f"{FROM_CHECKPOINT} {choices[0].path}{order}")
+        return Labels(choices[0].names, _source(choices[0]))
     if choices:
         paths = listed([each.path for each in choices])
         return _numbers(outputs, f"since the checkpoint's {paths} differ: choose one")
@@ -75,6 +74,13 @@ def labels_in(checkpoint: HasMetadata) -> tuple[str, ...] | None:
 def names_preview(names: Sequence[str]) -> str:
     """The first names of a list, for a choice between lists: `cat, dog, hen, …`."""
     return ", ".join([*names[:PREVIEWED], *(["…"] if len(names) > PREVIEWED else [])])
+
+
+def _source(stated: StatedNames) -> str:
+    order = f" {stated.order}" if stated.order else ""
+    if stated.file:
+        return f"{stated.path} in {stated.file} beside the checkpoint{order}"
+    return f"{FROM_CHECKPOINT} {stated.path}{order}"
 
 
 def _own(outputs: int, uploaded: Sequence[str], name: str) -> Labels:
@@ -129,7 +135,8 @@ def _remark(outputs: int, classes: StatedClasses) -> str:
     """What a checkpoint says of its classes, where that names no output; may be empty."""
     if not classes.lists:
         return f"the checkpoint's {classes.problems[0]}" if classes.problems else ""
-    path, number = classes.lists[0].path, len(classes.lists[0].names)
+    first = classes.lists[0]
+    path, number = first.path, len(first.names)
     background = BACKGROUND if number == outputs - 1 else ""
     have = f"{path} has {counted(number, 'name')}, the model {counted(outputs, 'output')}"
-    return f"the checkpoint's {have}{background}"
+    return f"{first.file or 'the checkpoint'}'s {have}{background}"

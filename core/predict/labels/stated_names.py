@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Protocol, cast
 
@@ -97,11 +97,13 @@ class HasMetadata(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StatedNames:
-    """A list of names and where it lies, such as `hyper_parameters.classes`."""
+    """A list of names and where it lies, such as `hyper_parameters.classes`: in the checkpoint, or
+    in a `file` beside it."""
 
     path: str
     names: tuple[str, ...]
     order: str = ""
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +118,16 @@ class StatedClasses:
 
 
 def stated_classes(checkpoint: HasMetadata) -> StatedClasses:
-    """What a checkpoint says of its classes."""
+    """What a checkpoint says of its classes; where it has no names, what the configurations beside
+    it say."""
     if not isinstance(checkpoint, Checkpoint):
         return search(checkpoint.metadata)
-    return search(checkpoint.tree)
+    found = search(checkpoint.tree)
+    for file, config in checkpoint.configs.items():
+        beside = () if found.lists else search(config).lists
+        if beside:
+            return StatedClasses(tuple(replace(each, file=file) for each in beside), found.problems)
+    return found
 
 
 def search(tree: object) -> StatedClasses:

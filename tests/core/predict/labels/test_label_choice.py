@@ -7,6 +7,7 @@ import torch
 from timm.data import ImageNetInfo
 from timm.models import get_pretrained_cfg
 
+from core.checkpoint import open_checkpoint, surroundings
 from core.errors import LabelsError
 from core.predict import choose_labels, names_preview
 from core.predict.labels import imagenet_labels
@@ -25,6 +26,19 @@ def test_the_names_in_the_bundled_sample_are_found():
     assert labels.names[7] == "seven"
     assert labels.source == "the checkpoint's own classes"
     assert not labels.guessed
+
+
+def test_the_names_in_a_configuration_beside_the_file_are_taken_where_it_has_none(tmp_path):
+    """transformers' save_pretrained keeps them there."""
+    path = tmp_path / "model.pth"
+    (tmp_path / "config.json").write_text('{"id2label": {"0": "cat", "1": "dog", "2": "hen"}}')
+    torch.save({"head.weight": torch.ones(3, 2)}, path)
+    labels = choose_labels(3, open_checkpoint(path, around=surroundings(path)))
+    assert (labels.names, labels.guessed) == (PETS, False)
+    assert labels.source == "id2label in config.json beside the checkpoint"
+    torch.save({"state_dict": {"w": torch.ones(3)}, "classes": ["a", "b", "c"]}, path)
+    labels = choose_labels(3, open_checkpoint(path, around=surroundings(path)))
+    assert labels.source == "the checkpoint's own classes"
 
 
 def test_imagenets_names_come_with_1000_outputs_and_are_called_a_guess():
