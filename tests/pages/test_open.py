@@ -128,6 +128,28 @@ def test_a_sure_file_tells_what_it_is_what_it_takes_and_six_numbers(app: AppTest
         assert title in words(app)
 
 
+@pytest.mark.parametrize(
+    ("architecture", "title", "panel"),
+    [
+        ("torchvision:resnet18", "torchvision resnet18", "Fits as it is"),
+        ("torchvision:resnet34", "122 of 218 keys fit torchvision resnet34;", "Fits in part"),
+        ("torchvision:alexnet", "0 of 16 keys fit torchvision alexnet;", "Does not fit"),
+    ],
+)
+def test_what_is_chosen_takes_the_place_of_the_candidates(
+    app: AppTest, tmp_path: Path, architecture: str, title: str, panel: str
+) -> None:
+    torch.save(resnet18().state_dict(), tmp_path / "best.pth")
+    app.query_params["a"] = "root:0/best.pth"
+    app.query_params["a_arch"] = architecture
+    app.run()
+    assert not app.exception
+    assert app.title[0].value.startswith(plain_sentence(title))
+    assert panel in words(app)
+    assert "Which one is it?" not in words(app)
+    assert "Why this is sure" not in words(app)
+
+
 @pytest.mark.parametrize("button", ["review-A", "inspect-A", "all-keys-fit-A"])
 def test_the_tools_of_a_file_lead_to_its_page(app: AppTest, button: str) -> None:
     app.query_params["a"] = "sample:early"

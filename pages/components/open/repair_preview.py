@@ -26,7 +26,7 @@ STATES = {"renamed": "renamed", "added": "matched", "dropped": "missing"}
 def repair_preview(view: FitView, fitted: Fitting) -> None:
     """Draw the coverage as saved and repaired, and the first keys that the repair changes."""
     slot, needs_repair = view.slot, bool(view.recipe.steps)
-    _, body = panel(f"repair-{slot}", _title(view, fitted), "sure" if view.is_sure else "chosen")
+    _, body = panel(f"repair-{slot}", _title(view, fitted), _mark(view, fitted))
     with body:
         repaired = {"Repaired": fitted.match} if needs_repair else {}
         cover_bars({"As saved": fitted.before, **repaired})
@@ -43,7 +43,17 @@ def repair_preview(view: FitView, fitted: Fitting) -> None:
 def _title(view: FitView, fitted: Fitting) -> str:
     if view.recipe.steps:
         return "Proposed repair" if view.proposed else "Applied repair"
-    return "Fits as it is" if fitted.match.fits else "Fits in part"
+    if fitted.match.fits:
+        return "Fits as it is"
+    return "Fits in part" if fitted.match.matched else "Does not fit"
+
+
+def _mark(view: FitView, fitted: Fitting) -> str:
+    if view.is_sure:
+        return "sure"
+    if fitted.fit.fits:
+        return "fits"
+    return "in part" if fitted.match.matched else "other"
 
 
 def why_sure(slot: str, sure: Candidate) -> None:
