@@ -21,6 +21,10 @@ HASH = re.compile(r"[-_]([0-9a-f]{8,64})(?![0-9a-z])")
 """The first digits of a file's SHA-256, with which a file's name ends for torch.hub;
 behind a `_` in those of quantized models."""
 
+REST_OF_A_NAME = r"(?: ?\(\d+\))?(?:\.[a-z]\w*)*$"
+"""What follows the hash where a file is the one that was downloaded: the number of a copy, endings.
+`-7classes` or `_finetuned` says that it is another."""
+
 
 class OpenedFile(Protocol):
     """The part of a Checkpoint that says what its images are."""
@@ -66,7 +70,7 @@ def weights_of(file: OpenedFile | None, known: Sequence[Weights]) -> tuple[int, 
         if found and digest.startswith(found[0]):
             return number, "by its SHA-256"
     for number, found in enumerate(hashes):
-        if found and found[0] in HASH.findall(file.name):
+        if found and re.search(rf"[-_]{found[0]}{REST_OF_A_NAME}", file.name):
             return number, "by its file name"
     for text, how in ((file.name, "by its file name"), (file.folder, "by its folder")):
         for number, weights in enumerate(known):

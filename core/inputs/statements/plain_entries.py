@@ -102,7 +102,10 @@ def _ordered(reading: Reading, entry: Mapping[str, object]) -> Reading:
     return reading
 
 
-OPTIONS = frozenset({*CROP, *RESIZE, *SHARE, *MEAN, *STD, "interpolation"}) - {"crop", "resize"}
+OPTIONS = frozenset(
+    {*CROP, *RESIZE, *SHARE, *MEAN, *STD, *BGR}
+    | {"interpolation", "crop_mode", "resize_mode", "to_rgb", "channel_order", "color_order"}
+) - {"crop", "resize"}
 """Names that are on images among options of every kind."""
 
 
@@ -114,9 +117,11 @@ def read_options(options: Mapping[str, object], otherwise: Preprocessing) -> Rea
     entry = {name: options[name] for name in OPTIONS if options.get(name) is not None}
     if {*MEAN, *STD}.isdisjoint(entry) and {*CROP, *RESIZE}.isdisjoint(entry):
         return Reading(otherwise)
+    if "image_mean" in entry and edges_of(options.get("size")):
+        entry["size"] = options["size"]  # it stands beside transformers' own names
     reading = read_entry(entry, otherwise)
     alone = edges_of(_first(entry, CROP))
-    if alone and not {*RESIZE, *SHARE} & set(entry):
+    if alone and not {*RESIZE, *SHARE, *FIT, "size"} & set(entry):
         kept = of_size(otherwise, alone)
         return reading.sized(kept.resize, kept.crop, kept.fit)
     return reading

@@ -93,7 +93,9 @@ def with_mean_and_std(
         or min(stds) <= 0
         or not {len(means), len(stds)} <= {1, _most(means, stds)}
     ):
-        return reading.lacking("mean", mean).lacking("std", std)
+        for name, value in (("mean", mean), ("std", std)):
+            reading = reading if value is None else reading.lacking(name, value)
+        return reading
     length = _most(means, stds)
     means, stds = means * (length // len(means)), stds * (length // len(stds))
     if scale is None:

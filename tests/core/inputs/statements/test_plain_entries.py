@@ -147,3 +147,22 @@ def test_the_options_of_torchvisions_training_script_are_done():
 def test_options_that_say_nothing_on_images_say_nothing_on_preprocessing():
     stated = fed({"hyper_parameters": {"lr": 0.1, "batch_size": 32, "normalize": True}})
     assert stated == fed({})
+
+
+def test_options_that_only_images_have_are_done_wherever_they_stand():
+    """A script's options as a Namespace has them, with neither timm's nor transformers' other
+    fields."""
+    options = {"img_size": 288, "crop_pct": 0.95, "crop_mode": "border", "bgr": True, "lr": 0.1}
+    stated = fed({"args": options})
+    assert (stated.crop, stated.resize, stated.fit) == ((288, 288), (303, 303), "pad")
+    assert stated.bgr
+    assert stated.not_understood == ()
+
+
+def test_a_size_beside_image_mean_is_that_of_the_images():
+    stated = fed({"image_mean": HALF, "image_std": HALF, "size": 64})
+    assert (stated.crop, stated.mean) == ((64, 64), HALF)
+
+
+def test_of_a_mean_that_cannot_be_read_the_std_is_named_only_if_it_is_there():
+    assert fed({"preprocessing": {"mean": "imagenet"}}).not_understood == ("mean imagenet",)
