@@ -139,7 +139,7 @@ def data_folder() -> Path:
     return read_settings(os.environ).data
 
 
-def positive(text: str) -> int:
+def above_zero(text: str) -> int:
     """Read a whole number above 0, as argparse asks for it."""
     number = int(text)
     if number < 1:

@@ -12,10 +12,10 @@ from core.checkpoint import Checkpoint, open_checkpoint, surroundings
 from core.checkpoint.containers import file_or_set
 from core.cli.fit import repaired_fit
 from core.cli.options import (
+    above_zero,
     architecture_of,
     architecture_parent,
     checkpoint_parent,
-    positive,
     read_file,
     repair_parent,
 )
@@ -44,10 +44,12 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "images", nargs="+", type=Path, metavar="IMAGE", help="an image file, or a folder of them"
     )
-    parser.add_argument("-k", type=positive, default=5, help="how many classes to print (5)")
+    parser.add_argument("-k", type=above_zero, default=5, help="how many classes to print (5)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda:0, ... (cpu)")
     parser.add_argument("--dtype", help="float16, bfloat16, float32, ... (the model's own)")
-    parser.add_argument("--batch", type=positive, default=8, help="images in one forward pass (8)")
+    parser.add_argument(
+        "--batch", type=above_zero, default=8, help="images in one forward pass (8)"
+    )
     parser.add_argument(
         "--csv", action="store_true", help="print a row for each image and class, as CSV"
     )
