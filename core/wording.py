@@ -204,11 +204,16 @@ class Headline:
     evidence: str = ""
 
 
+def capital(sentence: str) -> str:
+    """A sentence, or the name of something, with a capital at its beginning."""
+    return sentence[:1].upper() + sentence[1:]
+
+
 def clauses(parts: Sequence[str]) -> str:
     """Clauses as one sentence, whose first letter is a capital: `Cosine 0.9964; epoch 2 → 40.`;
     empty for none."""
     whole = "; ".join(parts)
-    return f"{whole[0].upper()}{whole[1:]}." if whole else ""
+    return f"{capital(whole)}." if whole else ""
 
 
 def _three_digits(number: float) -> str:

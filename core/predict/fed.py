@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from core.inputs import FROM_CHECKPOINT, IMAGENET, Preprocessing
 from core.predict.labels import Labels
-from core.wording import THIN, counted, listed
+from core.wording import THIN, capital, counted, listed
 
 
 def fed_sentence(fed: Mapping[str, tuple[Preprocessing, Labels]]) -> str:
@@ -26,7 +26,7 @@ def fed_sentence(fed: Mapping[str, tuple[Preprocessing, Labels]]) -> str:
         told = {name: f"{_words(part)} ({part.source})." for name, part in parts.items()}
         if len({*told.values()}) == 1 and len(told) == len(fed):
             sentence = next(iter(told.values()))
-            sentences.append(sentence[0].upper() + sentence[1:])
+            sentences.append(capital(sentence))
         else:
             sentences += [f"{name}: {sentence}" for name, sentence in told.items()]
     each = {name: preprocessing for name, (preprocessing, _) in fed.items()}

@@ -25,7 +25,7 @@ from core.checkpoint.pickles.key_names import Names
 from core.checkpoint.pickles.numpy_values import TORCH_DTYPES, array_tensor
 from core.checkpoint.tree.tensor_entries import EntryMaker
 from core.errors import CheckpointError
-from core.wording import are, count, counted, shape, size
+from core.wording import are, capital, count, counted, shape, size
 
 MAKERS = ("._reconstruct", "._frombuffer")
 """The ends of the names of numpy's functions that make an array of its bytes."""
@@ -83,7 +83,7 @@ def array_notes(tree: Tree, weights: Collection[int]) -> list[str]:
     more = f"; and {count(number - MOST_NAMED)} more" if number > MOST_NAMED else ""
     return [
         f"{counted(number, 'numpy array')} {verb} beside the tensors ({size(nbytes)}): "
-        f"{'; '.join(named)}{more}. {it[0].upper()}{it[1:]} {are(number)} no part of a state_dict."
+        f"{'; '.join(named)}{more}. {capital(it)} {are(number)} no part of a state_dict."
     ]
 
 

@@ -10,7 +10,7 @@ from core.checkpoint.tree import Json
 from core.compare.metadata.metadata_diff import MetadataChange, change_words, value_words
 from core.compare.metadata.training_state import Named, epoch_of, learning_rates, scores_of, step_of
 from core.errors import printable
-from core.wording import THIN, count, counted, listed
+from core.wording import THIN, capital, count, counted, listed
 
 OPTIONS = frozenset(
     ("hyper_parameters", "hparams", "hyperparameters", "args", "config", "cfg", "opt", "options")
@@ -49,7 +49,7 @@ def metadata_sentence(a: Checkpoint, b: Checkpoint, changes: Sequence[MetadataCh
         clauses.insert(0, _Clause(_progress(marks)))
     first = clauses[0].text
     if not clauses[0].named:
-        first = first[0].upper() + first[1:]
+        first = capital(first)
     return "; ".join([first, *(clause.text for clause in clauses[1:])]) + "."
 
 

@@ -19,7 +19,7 @@ from core.fit.left_out_heads import left_out_heads, left_out_heads_words
 from core.fit.proposals.proposal import listed_keys
 from core.fixes import Drop, Recipe, ResamplePositions
 from core.keys import HOLDER_WORDS, WRAPPED, Unwrapped, group_keys
-from core.wording import Headline, are, count, counted, have, listed, percent
+from core.wording import Headline, are, capital, count, counted, have, listed, percent
 
 OPTION_WORDS = {
     "num_classes": ("{} class", "{} classes"),
@@ -80,7 +80,7 @@ def headline(identified: Identification) -> Headline:
         first = _FIRST_CLAUSE.match(words)
         if not first:
             return Headline(words.removesuffix("."))
-        rest = first[3] if first[2] == "." else first[3][0].upper() + first[3][1:]
+        rest = first[3] if first[2] == "." else capital(first[3])
         return Headline(first[1], rest)
     title = architecture_words(sure.architecture) + (f", saved {sure.saved}" if sure.saved else "")
     if not sure.recipe.steps:
@@ -123,7 +123,7 @@ def sentence(
         text = f"{'this' if best.fits else 'the nearest'} is a {title}"
         if _other_arithmetic(candidates) and not best.stated:
             text = f"by its tensors {text}"
-    text = f"Under other key names {text}" if best.renamed else f"{text[0].upper()}{text[1:]}"
+    text = f"Under other key names {text}" if best.renamed else capital(text)
     if best.saved:
         text += f", saved {best.saved}"
     text = f"{'; '.join([text, *_clauses(best, state_dict)])}."

@@ -18,7 +18,7 @@ from core.fit.key_match import Match
 from core.fit.lookalikes import Arithmetic
 from core.fit.proposals import Proposal
 from core.fixes import Recipe
-from core.wording import Headline, count, counted, percent
+from core.wording import Headline, capital, count, counted, percent
 
 UNTOUCHED = "Nothing is changed until you choose."
 """The end of the evidence while a person has chosen nothing."""
@@ -109,7 +109,7 @@ def _several(fitting: Sequence[Candidate], match: Match) -> Headline:
     number = sum(1 + len(candidate.also) for candidate in fitting)
     every, after = f"all {counted(match.total, 'key')}", _after(best.recipe)
     if number == 1:
-        title = f"{every[0].upper()}{every[1:]} fit {architecture_words(best.architecture)}{after}"
+        title = f"{capital(every)} fit {architecture_words(best.architecture)}{after}"
     elif len(fitting) == 1:
         title = f"{count(number)} architectures fit {every}{after}"
     else:
@@ -138,7 +138,7 @@ def _why_not_sure(best: Candidate) -> Iterator[str]:
     changes = [*changed_numbers(best)]
     if changes:
         words = " and ".join(changes)
-        yield f"{words[0].upper()}{words[1:]}, which changes what it computes."
+        yield f"{capital(words)}, which changes what it computes."
 
 
 def _though_all_match(name: str, match: Match) -> str:

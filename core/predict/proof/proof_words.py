@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from core.predict.proof.outputs import SEED, TOLERANCE, OutputComparison
 from core.predict.proof.proof import Proof
 from core.predict.proof.values import ValueCheck
-from core.wording import are, count, counted, have, listed, of_tensors, small, tensors
+from core.wording import are, capital, count, counted, have, listed, of_tensors, small, tensors
 
 MOST_NAMED = 5
 """The most keys that a sentence names; JSON has all of them."""
@@ -77,7 +77,7 @@ def _values(values: ValueCheck) -> Iterator[str]:
         number = len(values.differing)
         which = of_tensors(number, total)
         yield (
-            f"{which[0].upper()}{which[1:]} {have(number)} other values in the model "
+            f"{capital(which)} {have(number)} other values in the model "
             f"than the file and the recipe give: {keys}."
         )
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from core.predict.seen.what_if import SkippedMistake, TopClass, WhatIf
-from core.wording import count, counted, listed, percent
+from core.wording import capital, count, counted, listed, percent
 
 SURE, UNSURE = 0.9, 0.5
 """The least probability under a mistake, and the most under the preprocessing in use, at which the
@@ -40,10 +40,10 @@ def _changes(found: WhatIf, right: TopClass, names: Sequence[str]) -> Iterator[s
         verb = "changes" if len(changing) == 1 else "change"
         rest = len(finite) - len(changing)
         others = "the other one does not" if rest == 1 else f"the other {count(rest)} do not"
-        yield _capital(f"{listed(changing, NAMED)} {verb} the answer, {answer}; {others}.")
+        yield capital(f"{listed(changing, NAMED)} {verb} the answer, {answer}; {others}.")
     endless = [each.mistake.name for each in found.answers if each.top is None]
     if endless:
-        yield _capital(f"{listed(endless, NAMED)}: the output is {NO_NUMBER}.")
+        yield capital(f"{listed(endless, NAMED)}: the output is {NO_NUMBER}.")
 
 
 def _suspicion(found: WhatIf, right: TopClass, names: Sequence[str]) -> Iterator[str]:
@@ -57,7 +57,7 @@ def _suspicion(found: WhatIf, right: TopClass, names: Sequence[str]) -> Iterator
     top, mistake = max(sure, key=lambda pair: pair[0].probability)
     gives = f"{mistake.name} gives `{names[top.index]}` at {percent(top.probability)}"
     yield (
-        f"{_capital(gives)}, this preprocessing `{names[right.index]}` at "
+        f"{capital(gives)}, this preprocessing `{names[right.index]}` at "
         f"{percent(right.probability)}: the model may have been trained that way."
     )
 
@@ -74,7 +74,3 @@ def skipped_words(skipped: Sequence[SkippedMistake]) -> str:
         if each.too_large:
             sentences.append(f"The image is too long and thin for {each.name}.")
     return " ".join(sentences)
-
-
-def _capital(sentence: str) -> str:
-    return sentence[0].upper() + sentence[1:]

@@ -10,7 +10,7 @@ from core.fit.review import Choice, Problem, choices_of, problems_of
 from core.plain_text import plain, plain_sentence
 from core.recipe import with_fixes
 from core.theme import STATE_MARKS
-from core.wording import count, counted, listed
+from core.wording import capital, count, counted, listed
 from pages.components.cached import cached
 from pages.components.fit.fit_view import FitView
 from pages.components.fit.fitting import Fitting
@@ -92,7 +92,7 @@ def _choice(view: FitView, at: int, choice: Choice) -> None:
 
 def _lines(choice: Choice) -> list[str]:
     repair = f"repair: {choice.repair[:1].lower()}{choice.repair[1:]}" if choice.repair else ""
-    first = [f"{choice.matches[0].upper()}{choice.matches[1:]}", repair or "no repair"]
+    first = [capital(choice.matches), repair or "no repair"]
     names = [f"{other.library} {other.tagged_name}" for other in choice.alike]
     return [
         f"{'; '.join(first)}.",

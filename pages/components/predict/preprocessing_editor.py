@@ -21,7 +21,7 @@ from core.inputs import (
 )
 from core.plain_text import plain, plain_sentence
 from core.predict import not_understood_words
-from core.wording import count
+from core.wording import capital, count
 from pages.components.cached import cached
 
 FITS: Mapping[Fit, str] = {
@@ -69,7 +69,7 @@ def preprocessing_editor(key: str, choices: Sequence[Offer]) -> Preprocessing:
     edited = _fields(f"{fields_key}-{round_}", st.session_state.get(start_key, default))
     changed = edited != default
     source = default.source
-    sentence = f"{source[0].upper()}{source[1:]}." if default.guessed else f"From {source}."
+    sentence = f"{capital(source)}." if default.guessed else f"From {source}."
     lacking = not_understood_words(default)
     said = ["Changed by you."] if changed else []
     st.caption(plain_sentence(" ".join([*said, sentence, *([lacking] if lacking else [])])))

@@ -30,7 +30,7 @@ from core.predict.seen import (
 )
 from core.progress import Progress
 from core.theme import STATE_MARKS
-from core.wording import percent, shape, share_text, small
+from core.wording import capital, percent, shape, share_text, small
 from pages.components.predict.image_table import slot_fill
 from pages.components.predict.image_tray import TrayImage
 from pages.components.predict.prediction_job import Task
@@ -200,7 +200,7 @@ def _number(value: float) -> str:
 
 def _mistaken(answer: MistakenAnswer, right: TopClass | None, names: Sequence[str]) -> str:
     name, code = answer.mistake.name, answer.mistake.code
-    cells = _cells(_capital(name), answer.top, names)
+    cells = _cells(capital(name), answer.top, names)
     if right is None:
         return f"<li>{cells}</li>"
     if not answer.changes:
@@ -245,7 +245,7 @@ def _use_another(slot: str, answers: Sequence[MistakenAnswer]) -> None:
     st.menu_button(
         "Use another preprocessing",
         list(usable),
-        format_func=_capital,
+        format_func=capital,
         key=key,
         on_click=_use,
         args=(slot, key, usable),
@@ -254,7 +254,3 @@ def _use_another(slot: str, answers: Sequence[MistakenAnswer]) -> None:
 
 def _use(slot: str, key: str, usable: Mapping[str, Preprocessing]) -> None:
     use_preprocessing(editor_key(slot), usable[st.session_state[key]])
-
-
-def _capital(name: str) -> str:
-    return name[0].upper() + name[1:]
