@@ -114,7 +114,8 @@ def _predict(options: argparse.Namespace) -> int:
     choices = preprocessing_choices(architecture, checkpoint)
     asked = options.preprocessing
     preprocessing = (chosen_preprocessing(choices, asked) if asked else choices[0]).preprocessing
-    images = image_workers().each((name, read_file(path)) for name, path in files)
+    remarks: list[str] = []
+    images = image_workers().each(((name, read_file(path)) for name, path in files), remarks)
     predictions = predict(loaded, images, preprocessing, k=options.k, batch=options.batch)
     found = _what_ifs(loaded, files, preprocessing, predictions) if options.what_if else {}
     outputs = max(prediction.classes for prediction in predictions)
@@ -125,9 +126,11 @@ def _predict(options: argparse.Namespace) -> int:
         rows = predictions_csv({"A": predictions}, {"A": labels.names}, names, options.k)
         sys.stdout.write(rows.decode())
     elif options.json:
-        print_json(_document(architecture, labels, preprocessing, predictions, tops, found))
+        print_json(
+            _document(architecture, labels, preprocessing, predictions, remarks, tops, found)
+        )
     else:
-        _print_predictions(predictions, tops, found, labels)
+        _print_predictions(predictions, remarks, tops, found, labels)
         print()
         say(f"labels: {labels.source}")
         _print_preprocessing(preprocessing, [] if asked else [each.name for each in choices[1:]])
@@ -209,6 +212,7 @@ def _document(
     labels: Labels,
     preprocessing: Preprocessing,
     predictions: Sequence[Prediction],
+    remarks: Sequence[str],
     tops: Sequence[list[_Class]],
     found: Mapping[int, WhatIf],
 ) -> Mapping[str, object]:
@@ -223,10 +227,13 @@ def _document(
                 "name": prediction.name,
                 "seconds": prediction.seconds,
                 "trouble": prediction.trouble,
+                "remark": remark,
                 "top": top,
             }
             | ({"what_if": _what_if_document(found[number], labels)} if number in found else {})
-            for number, (prediction, top) in enumerate(zip(predictions, tops, strict=True))
+            for number, (prediction, remark, top) in enumerate(
+                zip(predictions, remarks, tops, strict=True)
+            )
         ],
     }
 
@@ -260,18 +267,22 @@ def _class(top: TopClass, labels: Labels) -> _Class:
 
 def _print_predictions(
     predictions: Sequence[Prediction],
+    remarks: Sequence[str],
     tops: Sequence[list[_Class]],
     found: Mapping[int, WhatIf],
     labels: Labels,
 ) -> None:
     from core.predict import UNTRAINED
 
-    for number, (prediction, top) in enumerate(zip(predictions, tops, strict=True)):
+    for number, (prediction, remark, top) in enumerate(
+        zip(predictions, remarks, tops, strict=True)
+    ):
         if found and number:
             print()
-        say(f"{prediction.name}  ({pass_time(prediction.seconds)})")
-        if prediction.trouble:
-            say(f"  {prediction.trouble}")
+        took = f"  ({pass_time(prediction.seconds)})" if prediction.classes else ""
+        say(f"{prediction.name}{took}")
+        for sentence in filter(None, (prediction.trouble, remark)):
+            say(f"  {sentence}")
         if prediction.untrained:
             print(f"  {UNTRAINED}")
         for entry in top:

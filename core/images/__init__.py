@@ -4,13 +4,12 @@
 it as RGB, or raises an ImageError that says why not. Imports no torch.
 """
 
-from core.images.decoding import FORMATS, MAX_PIXELS, Decoded
-from core.images.image_files import ENDINGS, image_files
+from core.images.decoding import MAX_PIXELS, Decoded
+from core.images.image_files import IMAGE_ENDINGS, image_files
 from core.images.image_workers import ImageWorkers, Thumbnails, image_workers
 
 __all__ = [
-    "ENDINGS",
-    "FORMATS",
+    "IMAGE_ENDINGS",
     "MAX_PIXELS",
     "Decoded",
     "ImageWorkers",

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from core.errors import ImageError, SourceError
 
-ENDINGS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "jp2", "avif", "heic", "heif")
+IMAGE_ENDINGS = (
+    *("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "jp2", "avif", "heic", "heif"),
+)
 """How the names of the images end that are taken from a folder, and that a page offers to open."""
 
 
@@ -26,7 +28,7 @@ def image_files(paths: Sequence[Path]) -> tuple[tuple[str, Path], ...]:
             below = sorted(_below(path))
             if not below:
                 raise ImageError(
-                    f"{path} has no image.", f"Names of images end in {', '.join(ENDINGS)}."
+                    f"{path} has no image.", f"Names of images end in {', '.join(IMAGE_ENDINGS)}."
                 )
             found += [(name, path / name) for name in below]
         elif path.exists():
@@ -40,5 +42,5 @@ def _below(folder: Path) -> Iterator[str]:
     for where, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
-            if not name.startswith(".") and Path(name).suffix[1:].lower() in ENDINGS:
+            if not name.startswith(".") and Path(name).suffix[1:].lower() in IMAGE_ENDINGS:
                 yield str((Path(where) / name).relative_to(folder))

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -71,7 +71,7 @@ class ImageWorkers:
         with self._worker() as worker:
             head, _ = worker.ask(data, name, edges)
             files = {
-                edge: worker.read(length)
+                edge: worker.read(length, name)
                 for edge, length in zip(edges, head["lengths"], strict=True)
             }
         return Thumbnails(_size(head), head["remark"], files)
@@ -83,30 +83,30 @@ class ImageWorkers:
         Its bytes count against the budget of all sessions: where that is used up, this waits until
         another context ends. So a context must not open a second one.
         """
-        with self._worker() as worker:
-            head, length = worker.ask(data, name, ())
-            # Until there is room, the pixels stay in the process, which has limits of its own.
-            self._budget.take(length)
-            try:
-                pixels = worker.read(length)
-            except BaseException:
-                self._budget.give_back(length)
-                raise
-        try:
+        with ExitStack() as held:
+            with self._worker() as worker:
+                head, length = worker.ask(data, name, ())
+                # Until there is room, the pixels stay in the process, which has limits of its own.
+                held.enter_context(self._budget.part(length))
+                pixels = worker.read(length, name)
             yield Decoded(Image.frombuffer("RGB", _size(head), pixels), head["remark"])
-        finally:
-            self._budget.give_back(length)
 
     def each(
-        self, files: Iterable[tuple[str, bytes]]
+        self, files: Iterable[tuple[str, bytes]], remarks: list[str] | None = None
     ) -> Generator[tuple[str, Image.Image | ImageError], None, None]:
         """The images of files, given as (name, data), one after the other; an error for each that
-        cannot be decoded. An image lasts until the next one is asked for, or this is closed."""
+        cannot be decoded. An image lasts until the next one is asked for, or this is closed.
+
+        `remarks` gets the sentence on each one's values, which is empty if none is needed.
+        """
+        remarks = [] if remarks is None else remarks
         for name, data in files:
             try:
                 with self.decoded(data, name) as decoded:
+                    remarks.append(decoded.remark)
                     yield name, decoded.image
             except ImageError as error:
+                remarks.append("")
                 yield name, error
 
     def close(self) -> None:
@@ -164,8 +164,9 @@ class _Worker:
             watch.cancel()
         if answer is None:
             self.end()
-            took_long = late.is_set() or process.returncode == -SIGPROF
-            raise _too_long(name, self._wait) if took_long else _ended(name)
+            if process.returncode == -SIGPROF:
+                raise _too_long(name, f"{duration(self._seconds)} of a processor")
+            raise _too_long(name, duration(self._wait)) if late.is_set() else _ended(name)
         head, _ = answer
         if "memory" in head:
             raise _too_much_memory(name, self._memory)
@@ -173,14 +174,15 @@ class _Worker:
             raise ImageError(head["problem"], head["remedy"])
         return answer
 
-    def read(self, length: int) -> bytes:
-        """The next bytes of the answer. Raises ImageError if the process ended meanwhile."""
+    def read(self, length: int, name: str) -> bytes:
+        """The next bytes of the answer on that image. Raises ImageError if the process ended
+        meanwhile."""
         assert self._process is not None  # it was asked
         assert self._process.stdout is not None  # it is a pipe
         data = self._process.stdout.read(length)
         if len(data) < length:
             self.end()
-            raise _ended("The image")
+            raise _ended(name)
         return data
 
     def end(self) -> None:
@@ -215,23 +217,26 @@ class _Budget:
         self._left = nbytes
         self._returned = threading.Condition()
 
-    def take(self, nbytes: int) -> None:
+    @contextmanager
+    def part(self, nbytes: int) -> Iterator[None]:
+        """So many of them, as long as the context lasts."""
         with self._returned:
             self._returned.wait_for(lambda: self._left >= nbytes)
             self._left -= nbytes
-
-    def give_back(self, nbytes: int) -> None:
-        with self._returned:
-            self._left += nbytes
-            self._returned.notify_all()
+        try:
+            yield
+        finally:
+            with self._returned:
+                self._left += nbytes
+                self._returned.notify_all()
 
 
 ANOTHER = "Save it again as PNG or JPEG, or choose another image."
 
 
-def _too_long(name: str, seconds: float) -> ImageError:
+def _too_long(name: str, limit: str) -> ImageError:
     return ImageError(
-        f"{name} takes longer to decode than the {duration(seconds)} that Loupe gives an image.",
+        f"{name} takes longer to decode than the {limit} that Loupe gives an image.",
         ANOTHER,
     )
 

@@ -16,10 +16,9 @@ from core.predict.classifiers import require_classifier
 from core.predict.fed import fed_sentence, fed_size, fed_words, not_understood_words
 from core.predict.file_contents import FileContent, file_contents
 from core.predict.labels import (
-    ENDINGS,
+    LABEL_ENDINGS,
     LabelFile,
     Labels,
-    NameList,
     StatedNames,
     choose_labels,
     label_choices,
@@ -32,13 +31,12 @@ from core.predict.prediction import UNTRAINED, Prediction, predict, untrained_ke
 from core.predict.prediction_table import Bar, bars, predictions_csv
 
 __all__ = [
-    "ENDINGS",
+    "LABEL_ENDINGS",
     "UNTRAINED",
     "Bar",
     "FileContent",
     "LabelFile",
     "Labels",
-    "NameList",
     "Prediction",
     "SharedClasses",
     "StatedNames",

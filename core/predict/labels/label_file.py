@@ -21,7 +21,7 @@ MAX_BYTES = 4 << 20
 MAX_LINES = 200_000
 """Lines of a label file: more than any head has outputs."""
 
-ENDINGS = ("txt", "json", "jsonl", "csv", "tsv", "yaml", "yml", "names", "pbtxt", "labels")
+LABEL_ENDINGS = ("txt", "json", "jsonl", "csv", "tsv", "yaml", "yml", "names", "pbtxt", "labels")
 """The endings that label files usually have."""
 
 FORMS = "Give one name on each line, a JSON or YAML list, or a CSV with one name in each row."

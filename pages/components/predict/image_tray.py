@@ -11,7 +11,7 @@ import streamlit as st
 
 from core.checkpoint import Checkpoint
 from core.errors import ImageError
-from core.images import ENDINGS, image_workers
+from core.images import IMAGE_ENDINGS, image_workers
 from core.inputs import Preprocessing
 from core.plain_text import plain
 from core.predict import labels_in
@@ -62,7 +62,7 @@ def add_images(place: str) -> None:
     uploader = f"{KEY}-{place}-upload-{st.session_state.get(f'{KEY}-round', 0)}"
     st.file_uploader(
         "Images",
-        ENDINGS,
+        IMAGE_ENDINGS,
         accept_multiple_files=True,
         max_upload_size=LARGEST_MB,
         key=uploader,

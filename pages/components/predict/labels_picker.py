@@ -12,7 +12,7 @@ from core.checkpoint import Checkpoint
 from core.errors import LabelsError
 from core.plain_text import plain, visible
 from core.predict import (
-    ENDINGS,
+    LABEL_ENDINGS,
     LabelFile,
     Labels,
     StatedNames,
@@ -46,7 +46,7 @@ def labels_picker(key: str, outputs: int, checkpoint: Checkpoint) -> Labels:
         return labels
     st.file_uploader(
         "Your own list of class names",
-        ENDINGS,
+        LABEL_ENDINGS,
         max_upload_size=4,
         key=f"{key}-upload",
         on_change=_take,

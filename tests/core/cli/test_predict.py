@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -74,6 +75,18 @@ def test_predict_takes_a_folder_and_goes_on_after_an_image_that_is_damaged(tmp_p
     (refused,) = (row for row in rows if not row["rank"])
     assert refused["image"] == "digit_0_broken.png"
     assert "cut short" in refused["remark"]
+
+
+def test_predict_says_what_was_taken_for_white(tmp_path: Path) -> None:
+    scan = tmp_path / "scan.tif"
+    Image.fromarray(np.array([[0, 4000]], np.float32)).save(scan)
+    said = "The file does not state its white: its largest value, {}, is taken."
+    assert f"  {said.format('4,000')}\n" in loupe(*SAMPLE, scan).stdout
+    remarks = [
+        image["remark"]
+        for image in json.loads(loupe(*SAMPLE, scan, sample_images()[0], "--json").stdout)["images"]
+    ]
+    assert remarks == [said.format("4\u202f000"), ""]
 
 
 def test_predict_refuses_what_it_cannot_do_before_it_loads(tmp_path: Path) -> None:
