@@ -45,6 +45,7 @@ _SPACES = re.compile(r"(\s)\s+")
 """Runs of spaces, over which the patterns above would take the square of their length."""
 
 _BULLET = re.compile(r"[-*•]\s+(\S.*)")
+_BY_IDS = "by its ids"
 _SEPARATORS = "\n;|\t,"
 
 
@@ -137,22 +138,25 @@ def _unquoted(lines: list[str]) -> list[str]:
 
 def _unnumbered(lines: list[str]) -> tuple[list[str], str]:
     """The lines in the order of the numbers in them, without these, and by what they were ordered
-    if the numbers have gaps; the lines themselves if they are not numbered."""
+    if that changed the order, or the numbers have gaps; the lines themselves if they are not
+    numbered."""
     for rows in (lines, lines[1:] if _is_title(lines[0]) else []):
         first = [hit for line in rows if (hit := _NUMBER_FIRST.fullmatch(line))]
         if rows and len(first) == len(rows):
             numbers, names = [int(hit[1]) for hit in first], [hit[3] for hit in first]
+            if any(map(_goes_on, first)) or _are_one(names):
+                return lines, ""
             if counts(numbers):
-                return _strings(sorted_names(numbers, names)), ""
+                return _strings(sorted_names(numbers, names)), _BY_IDS if _falls(numbers) else ""
             if _differ(names) and (min(numbers) < 2 or len({*numbers}) == len(numbers)):
                 if all(hit[2].strip() for hit in first) or max(numbers) < 2 * len(rows):
-                    return _strings(sorted_names(numbers, names)), "by its ids"
+                    return _strings(sorted_names(numbers, names)), _BY_IDS
                 raise NotNamesError("has numbers before its names that do not count from 0 or 1")
         last = [hit for line in rows if (hit := _NUMBER_LAST.fullmatch(line))]
         if rows and len(last) == len(rows):
             numbers, names = [int(hit[3]) for hit in last], [hit[1] for hit in last]
             if counts(numbers) and _differ(names):
-                return _strings(sorted_names(numbers, names)), ""
+                return _strings(sorted_names(numbers, names)), _BY_IDS if _falls(numbers) else ""
             if _differ(names) and all(hit[2].strip() for hit in last):
                 raise NotNamesError("has numbers after its names that do not count from 0 or 1")
     return lines, ""
@@ -161,6 +165,20 @@ def _unnumbered(lines: list[str]) -> tuple[list[str], str]:
 def _is_title(line: str) -> bool:
     words = re.split(r"[\s,;:|]+", line.lower())
     return {*words} <= TITLE_WORDS or re.fullmatch(r"\[\w+\]", line) is not None
+
+
+def _goes_on(hit: re.Match[str]) -> bool:
+    """Whether the number is the beginning of a longer one: `0-2`, `2:30`, `1.5`."""
+    return hit[2] in ("-", "–", ":", ".", ",") and hit[3][0].isdecimal()
+
+
+def _falls(numbers: Sequence[int]) -> bool:
+    return list(numbers) != sorted(numbers)
+
+
+def _are_one(names: Sequence[str]) -> bool:
+    """Whether most names are the same but for their numbers: `1 star`, `2 star`."""
+    return len({*names}) * 2 <= len(names)
 
 
 def _differ(names: Sequence[str]) -> bool:

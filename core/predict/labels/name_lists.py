@@ -28,6 +28,14 @@ ID_TITLES = frozenset(
 )
 """Titles of a column, or names of a field, whose numbers say the order; `plain_key` writes them."""
 
+NOT_IDS = frozenset(
+    (
+        *("count", "counts", "freq", "frequency", "images", "instances", "n", "occurrences", "rank"),
+        *("samples", "score", "size", "support", "total"),
+    )
+)
+"""Titles of a column whose numbers say how many or how good, and never the order of the outputs."""
+
 NAME_FIELDS = ("name", "classname", "labelname", "categoryname", "displayname", "label", "class")
 """Fields of a record that hold the name, the most usual first: a category of COCO has `name` beside
 `supercategory`."""
@@ -248,9 +256,10 @@ def columns(titles: Sequence[str], rows: Sequence[Sequence[object]]) -> tuple[Na
     """
     cells = [[row[at] for row in rows] for at in range(len(titles))]
     numbers = {at: found for at, column in enumerate(cells) if (found := whole_numbers(column))}
+    ids = {at: found for at, found in numbers.items() if plain_key(titles[at]) not in NOT_IDS}
     if any(min(each) < 0 for each in numbers.values()):
         raise NotNamesError("has a number below 0, which no output has")
-    by = None if len(titles) == 1 else _ordering(titles, numbers)
+    by = None if len(titles) == 1 else _ordering(titles, ids)
     texts = [at for at, column in enumerate(cells) if at not in numbers and _is_text(column)]
     naming = [at for at in texts if not _says_little(cells[at])]
     others = [at for at in numbers if at != by and plain_key(titles[at]) not in ("id", "index")]

@@ -7,7 +7,7 @@ array are lists, bytes are their number, and long lists end early.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Protocol, cast
@@ -74,6 +74,17 @@ VAGUE = len(KEYS) - 1
 """The rank of the keys that may as well name something else: no problem is told of these."""
 
 _NO_NAMES = re.compile(r"(?:num|n|number|nb|no)(?:classes|labels|categories|\w*classes)")
+
+SPLITS = frozenset(("train", "training", "val", "valid", "validation", "test", "testing", "eval"))
+"""Parts of a data set: no classes, and what lies under one may be the label of each image."""
+
+_NOT_THE_MODELS = re.compile(
+    r"(?:^|[\W_])(?:ignored?|excluded?|old|prev(?:ious)?|teachers?|plots?|legends?|charts?|figures?"
+    r"|axis|axes|coarse|super)(?:$|[\W_])|superc(?:lass|ategor)"
+)
+"""A key that says of the names in or under it that they are not those of the model's outputs."""
+
+_NEXT_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 CONTENTS = ("classes_", "_content", "_val", "items", "itos", "names", "classes", "data")
 """Attributes in which objects keep what they are a list of: scikit-learn's LabelEncoder,
@@ -142,6 +153,8 @@ def search(tree: object) -> StatedClasses:
             problems += [(*place, f"{path} {error}")] if rank < VAGUE else []
             continue
         for each in found:
+            if _are_no_classes(each.names, path):
+                continue
             where = f"{path}.{each.title}" if len(found) > 1 else path
             lists.append((*place, StatedNames(where, each.names, each.order)))
     lists.sort(key=lambda found: found[:2])
@@ -180,6 +193,8 @@ class _Search:
             if type(value) is InertTensor or value is None or isinstance(value, int | float):
                 continue
             name = text_of(cast("Tree", key)) if isinstance(key, Opaque | UnusualKey) else str(key)
+            if _NOT_THE_MODELS.search(_NEXT_WORD.sub("_", name[:100]).lower()):
+                continue
             where = f"{path}.{name}" if path else name
             rank = _rank(plain_key(name[:100]))
             if rank is not None and not _has_keys(value):
@@ -202,6 +217,15 @@ class _Search:
             return None
         self.documents.append(document)
         return document
+
+
+def _are_no_classes(names: Sequence[str], path: str) -> bool:
+    """Whether names are those of a data set's parts, or one for each image."""
+    if SPLITS.issuperset(name.lower() for name in names):
+        return True
+    different = len({*names})
+    of_images = SPLITS.intersection(path.lower().split("."))
+    return different < len(names) if of_images else different * 2 <= len(names)
 
 
 def _rank(key: str) -> int | None:

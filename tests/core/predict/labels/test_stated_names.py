@@ -223,6 +223,17 @@ SILENT = {
     "the same, each once": {"labels": np.array([2, 0, 1])},
     "a mapping of settings": {"mapping": {"lr": "cosine", "wd": "none"}},
     "losses": {"labels": [0.1, 0.2, float("nan")]},
+    "the name of each image": {"val": {"labels": ["cat", "cat", "cat", "dog", "dog"]}},
+    "a plot's": {"plot": {"labels": ["loss", "acc", "lr"]}},
+    "the splits": {"label_set": ["train", "val", "test"]},
+    "classes that are not those of the model": {
+        "ignore_classes": PETS,
+        "exclude_labels": PETS,
+        "old_classes": PETS,
+        "superclasses": PETS,
+        "teacher": {"classes": PETS},
+        "hparams": {"previous": {"class_to_idx": {"cat": 0, "dog": 1, "hen": 2}}},
+    },
 }
 
 
