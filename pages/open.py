@@ -46,13 +46,14 @@ def main() -> None:
         _empty_bench()
         return
     shown = bench_slots()
-    headlines = {slot: _headline(slot) for slot in opened}
+    views = {slot: _view(slot) for slot in opened}
+    headlines = {slot: _headline(view) for slot, view in views.items()}
     with top:
         page_verdict(*_verdict(shown, headlines))
     if len(opened) == 1:
-        _one_file(opened[0], shown, tools)
+        _one_file(opened[0], views[opened[0]], shown, tools)
     else:
-        _two_files(shown, headlines, tools)
+        _two_files(shown, views, headlines, tools)
 
 
 def _empty_bench() -> None:
@@ -74,9 +75,8 @@ def _view(slot: str) -> FitView | None:
     return fit_view(slot, checkpoint, state_dict)
 
 
-def _headline(slot: str) -> Headline:
-    """What the slot's file is; its words are empty where that is not known."""
-    view = _view(slot)
+def _headline(view: FitView | None) -> Headline:
+    """What a file is; its words are empty where that is not known."""
     if view is None:
         return Headline("")
     # Fit says why an index cannot be built.
@@ -102,12 +102,14 @@ def _verdict(shown: Mapping[str, BenchSlot], headlines: Mapping[str, Headline]) 
     return ("Two files are open",)
 
 
-def _one_file(slot: str, shown: Mapping[str, BenchSlot], tools: DeltaGenerator) -> None:
+def _one_file(
+    slot: str, view: FitView | None, shown: Mapping[str, BenchSlot], tools: DeltaGenerator
+) -> None:
     """Draw one file over the whole page, then its images and the place for another file."""
     with tools:
         _tools(slot, shown[slot], "Close the file")
     with st.container(key=f"slot-{slot}"):
-        readable = _file(slot, columns=True)
+        readable = _file(slot, view, columns=True)
     left, right = st.columns([3, 2], gap="small") if readable else (nullcontext(), nullcontext())
     with left:
         _images(shown)
@@ -117,7 +119,10 @@ def _one_file(slot: str, shown: Mapping[str, BenchSlot], tools: DeltaGenerator) 
 
 
 def _two_files(
-    shown: Mapping[str, BenchSlot], headlines: Mapping[str, Headline], tools: DeltaGenerator
+    shown: Mapping[str, BenchSlot],
+    views: Mapping[str, FitView | None],
+    headlines: Mapping[str, Headline],
+    tools: DeltaGenerator,
 ) -> None:
     """Draw both files beside each other, each as a column of the same panels, then the images."""
     with tools:
@@ -129,7 +134,7 @@ def _two_files(
         with column, st.container(key=f"slot-{slot}"):
             words = Headline("") if _are_alike(shown, headlines) else headlines[slot]
             _slot_head(slot, shown[slot], words)
-            _file(slot, columns=False)
+            _file(slot, views[slot], columns=False)
     _images(shown)
 
 
@@ -168,22 +173,20 @@ def _tools(slot: str, shown: BenchSlot, close: str) -> None:
     close_button(slot, words=close)
 
 
-def _file(slot: str, *, columns: bool) -> bool:
+def _file(slot: str, view: FitView | None, *, columns: bool) -> bool:
     """Draw a slot's file: its numbers, what it is, why, and what else it has; in two columns or in
     one. Returns whether it can be read: otherwise it is told why not, with a choice of another."""
     try:
-        checkpoint = workspace().opened(slot)
+        workspace().opened(slot)
     except LoupeError as error:
         _open_error(error)
         file_choice(slot, "Open another file here", "wide")
         return False
-    state_dict = workspace().state_dict(slot)
-    if checkpoint is None or state_dict is None:
+    if view is None:
         return False
-    danger_notice(checkpoint)
-    numbers_row(slot, checkpoint, state_dict)
+    danger_notice(view.checkpoint)
+    numbers_row(slot, view.checkpoint, view.state_dict)
     left, right = st.columns([3, 2], gap="small") if columns else (nullcontext(), nullcontext())
-    view = fit_view(slot, checkpoint, state_dict)
     identified, fitted = view.identified, view.fitted
     sure = identified.sure if identified is not None else None
     with left:
@@ -192,11 +195,11 @@ def _file(slot: str, *, columns: bool) -> bool:
         else:
             if identified is not None and identified.candidates:
                 candidates_panel(slot, identified)
-            keys_panel(slot, state_dict)
+            keys_panel(slot, view.state_dict)
     with right:
         if sure is not None and view.is_sure:
             why_sure(slot, sure)
-        in_the_file(slot, checkpoint, state_dict)
+        in_the_file(slot, view.checkpoint, view.state_dict)
     return True
 
 

@@ -67,8 +67,9 @@ def label_choices(outputs: int, checkpoint: HasMetadata) -> tuple[StatedNames, .
 
 
 def labels_in(checkpoint: HasMetadata) -> tuple[str, ...] | None:
-    """The first list of class names in a checkpoint, or None."""
-    return next((each.names for each in stated_classes(checkpoint).lists), None)
+    """The first list of class names in a checkpoint itself, or None."""
+    lists = stated_classes(checkpoint).lists
+    return next((each.names for each in lists if not each.file), None)
 
 
 def names_preview(names: Sequence[str]) -> str:

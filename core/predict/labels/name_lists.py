@@ -30,8 +30,8 @@ ID_TITLES = frozenset(
 
 NOT_IDS = frozenset(
     (
-        *("count", "counts", "freq", "frequency", "images", "instances", "n", "occurrences", "rank"),
-        *("samples", "score", "size", "support", "total"),
+        *("count", "counts", "freq", "frequency", "images", "instances", "n", "occurrences"),
+        *("rank", "samples", "score", "size", "support", "total"),
     )
 )
 """Titles of a column whose numbers say how many or how good, and never the order of the outputs."""

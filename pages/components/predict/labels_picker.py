@@ -21,7 +21,7 @@ from core.predict import (
     names_preview,
     read_label_file,
 )
-from pages.components.cached import cached
+from pages.components.cached import cached, told_by
 
 
 def labels_picker(key: str, outputs: int, checkpoint: Checkpoint) -> Labels:
@@ -70,7 +70,7 @@ def _own_labels(key: str, outputs: int, file: LabelFile) -> Labels | None:
 
 def _stated_labels(key: str, outputs: int, checkpoint: Checkpoint) -> Labels:
     """The checkpoint's names, with a choice drawn where its lists differ."""
-    told = sha256(repr((checkpoint.identity, checkpoint.configs)).encode()).hexdigest()
+    told = told_by(checkpoint)
     choices = _choices(told, outputs, checkpoint)
     if not choices:
         return _names(told, outputs, "", checkpoint)
@@ -79,7 +79,7 @@ def _stated_labels(key: str, outputs: int, checkpoint: Checkpoint) -> Labels:
     return _names(told, outputs, path or "", checkpoint)
 
 
-# A search in a file with 21,843 names takes a tenth of a second. `told` is what can be searched.
+# A search in a file with 21,843 names takes a tenth of a second.
 @cached(64)
 def _choices(told: str, outputs: int, _checkpoint: Checkpoint) -> Sequence[StatedNames]:
     return label_choices(outputs, _checkpoint)

@@ -22,7 +22,7 @@ from core.inputs import (
 from core.plain_text import plain, plain_sentence
 from core.predict import not_understood_words
 from core.wording import capital, count
-from pages.components.cached import cached
+from pages.components.cached import cached, told_by
 
 FITS: Mapping[Fit, str] = {
     "cover": "Keep proportions, crop",
@@ -36,9 +36,7 @@ ORDERS = ("RGB", "BGR")
 
 def slot_choices(architecture: Architecture, checkpoint: Checkpoint) -> tuple[Offer, ...]:
     """What the checkpoint and its architecture's library state, the most likely first."""
-    # An upload under another name has the same identity, but its name may tell its weights.
-    told = (checkpoint.identity, checkpoint.name, checkpoint.folder, repr(checkpoint.configs))
-    return _choices(architecture, sha256(repr(told).encode()).hexdigest(), checkpoint)
+    return _choices(architecture, told_by(checkpoint), checkpoint)
 
 
 @cached(64)

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.checkpoint import open_checkpoint
+from core.checkpoint import open_checkpoint, surroundings
 from core.predict import file_contents
 from core.predict.file_contents import preprocessing_words
 from core.server import SAMPLES
 
 
 def contents_of(path: Path) -> dict[str, str]:
-    checkpoint = open_checkpoint(path)
+    checkpoint = open_checkpoint(path, around=surroundings(path))
     found = file_contents(checkpoint, checkpoint.state_dict())
     return {content.name: content.words for content in found}
 
@@ -36,6 +36,12 @@ def test_what_a_file_does_not_hold_has_no_line(tmp_path: Path) -> None:
 def test_few_classes_are_told_in_full(tmp_path: Path) -> None:
     torch.save({"model": {"w": torch.ones(2)}, "classes": ["cat", "dog"]}, tmp_path / "a.pth")
     assert contents_of(tmp_path / "a.pth")["classes"] == "cat, dog"
+
+
+def test_what_lies_beside_the_file_is_not_in_it(tmp_path: Path) -> None:
+    torch.save({"w": torch.ones(2)}, tmp_path / "a.pth")
+    (tmp_path / "config.json").write_text('{"id2label": {"0": "cat", "1": "dog"}}')
+    assert contents_of(tmp_path / "a.pth") == {"state_dict": "1 tensor, 8\u202fB"}
 
 
 @pytest.mark.parametrize(
