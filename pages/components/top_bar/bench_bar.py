@@ -19,6 +19,7 @@ from pages.components.fit.matching.match_table import REVIEW
 from pages.components.identified import index_progress
 from pages.components.link.copy_link import copy_link
 from pages.components.link.page_view import one_of, shared
+from pages.components.panels.own_component import own_component
 from pages.components.predict.image_tray import add_images
 from pages.components.pressed import pressed
 from pages.components.slot_choice import close_button, state_dict_choice, turn_to
@@ -46,13 +47,15 @@ DANGER = ":red[! could run code]"
 
 STEPS = ("Repair", "Load", "Predict")
 
+_FOLDER = Path(__file__).parent
 
-_STYLE = f"<style>{(Path(__file__).parent / 'bench_bar.css').read_text('utf-8')}</style>"
+_STYLE = f"<style>{(_FOLDER / 'bench_bar.css').read_text('utf-8')}</style>"
 
 
 def bench_bar(page: str) -> None:
     """Draw the bar of the page `page`: `open`, `inspect`, `compare`, `fit` or `predict`."""
     st.html(_STYLE)
+    own_component(_FOLDER / "scheme_widget", "scheme")(key="colour-scheme")
     slots = bench_slots()
     in_view = st.session_state.get(shared(f"{page}-slot", "A", one_of(SLOTS)))
     step = next_step(page, {slot: slots[slot].stage for slot in slots}, in_view)
