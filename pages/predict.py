@@ -29,6 +29,7 @@ from pages.components.predict.image_tray import (
     bundled,
     clear_images,
     image_problems,
+    paste_images,
     tray_images,
 )
 from pages.components.predict.labels_picker import labels_picker
@@ -75,6 +76,7 @@ def main() -> None:
         with top:
             page_verdict(verdict)
         return
+    paste_images()
     image_problems()
     _predict(loaded, opened, top, tools)
 

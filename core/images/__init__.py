@@ -5,8 +5,9 @@ it as RGB, or raises an ImageError that says why not. Imports no torch.
 """
 
 from core.images.decoding import MAX_PIXELS, Decoded
-from core.images.image_files import IMAGE_ENDINGS, image_files
+from core.images.image_files import IMAGE_ENDINGS, image_files, too_large
 from core.images.image_workers import ImageWorkers, Thumbnails, image_workers
+from core.images.zip_images import ZipImages
 
 __all__ = [
     "IMAGE_ENDINGS",
@@ -14,6 +15,8 @@ __all__ = [
     "Decoded",
     "ImageWorkers",
     "Thumbnails",
+    "ZipImages",
     "image_files",
     "image_workers",
+    "too_large",
 ]

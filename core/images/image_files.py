@@ -7,11 +7,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from core.errors import ImageError, SourceError
+from core.wording import size
 
 IMAGE_ENDINGS = (
     *("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "jp2", "avif", "heic", "heif"),
 )
 """How the names of the images end that are taken from a folder, and that a page offers to open."""
+
+
+def too_large(name: str, most: int) -> ImageError:
+    """The error for an image of more than `most` bytes."""
+    return ImageError(
+        f"{name} has more than the {size(most)} that an image may have.",
+        "Make the image smaller, and add it again.",
+    )
 
 
 def image_files(paths: Sequence[Path]) -> tuple[tuple[str, Path], ...]:

@@ -33,6 +33,9 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # A camera that shows a clock, to which every page has access.
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
     # Else each page has a process of its own, which compiles Streamlit's scripts again: half of the
     # time that a page takes to open.
     "--process-per-site",

@@ -5,7 +5,14 @@ stands for, inside the folders that the owner named, without following a symlink
 """
 
 from core.server.files.export_folder import export_name, export_path
-from core.server.files.folders import SUFFIXES, holds_checkpoint, list_folder, path_of_link
+from core.server.files.folders import (
+    SUFFIXES,
+    FolderEntry,
+    holds_checkpoint,
+    list_folder,
+    path_of_link,
+)
+from core.server.files.image_folders import list_images, read_image
 from core.server.files.references import LocatedFile, locate
 from core.server.files.store import Store
 from core.server.files.upload_sets import SET_SUFFIXES, set_reference
@@ -13,13 +20,16 @@ from core.server.files.upload_sets import SET_SUFFIXES, set_reference
 __all__ = [
     "SET_SUFFIXES",
     "SUFFIXES",
+    "FolderEntry",
     "LocatedFile",
     "Store",
     "export_name",
     "export_path",
     "holds_checkpoint",
     "list_folder",
+    "list_images",
     "locate",
     "path_of_link",
+    "read_image",
     "set_reference",
 ]

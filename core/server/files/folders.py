@@ -188,8 +188,8 @@ def _files_below(
     return files_below(descriptor, name, depth)
 
 
-def _is_listed(name: str) -> bool:
-    return not name.startswith(".") and name.lower().endswith(SUFFIXES)
+def _is_listed(name: str, endings: tuple[str, ...] = SUFFIXES) -> bool:
+    return not name.startswith(".") and name.lower().endswith(endings)
 
 
 def _is_part(name: str) -> bool:
@@ -205,8 +205,10 @@ def holds_checkpoint(root: Path, linked: str = "") -> bool:
         return is_one_checkpoint([entry.name for entry in islice(entries, MAX_ENTRIES)])
 
 
-def list_folder(root: Path, linked: str = "") -> tuple[FolderEntry, ...]:
-    """The entries of a folder: folders first, then checkpoint files, each by name.
+def list_folder(
+    root: Path, linked: str = "", endings: tuple[str, ...] = SUFFIXES
+) -> tuple[FolderEntry, ...]:
+    """The entries of a folder: folders first, then the files with one of the endings, each by name.
 
     Hidden entries, symlinks that lead outside the root, entries that are neither folders nor
     regular files, and those that cannot be read are left out. Raises SourceError where the folder
@@ -219,7 +221,7 @@ def list_folder(root: Path, linked: str = "") -> tuple[FolderEntry, ...]:
             listed = sorted(entries, key=lambda entry: entry.name)[:MAX_ENTRIES]
         listing = []
         for entry in listed:
-            status = _status(entry, folder, real_root)
+            status = _status(entry, folder, real_root, endings)
             if status is None:
                 continue
             path = f"{relative}/{entry.name}" if relative else entry.name
@@ -252,7 +254,9 @@ def _opened(root: Path, linked: str) -> Iterator[tuple[int, Path]]:
         raise unreadable(shown(path_of_link(linked) or root.name), error) from error
 
 
-def _status(entry: os.DirEntry[str], folder: Path, root: Path) -> os.stat_result | None:
+def _status(
+    entry: os.DirEntry[str], folder: Path, root: Path, endings: tuple[str, ...]
+) -> os.stat_result | None:
     """The status of an entry that is listed; None where it is left out."""
     if entry.name.startswith("."):
         return None
@@ -260,7 +264,7 @@ def _status(entry: os.DirEntry[str], folder: Path, root: Path) -> os.stat_result
         if entry.is_symlink():
             real = _real(folder / entry.name)
             status = real.lstat() if real.is_relative_to(root) else None
-        elif entry.is_dir(follow_symlinks=False) or _is_listed(entry.name):
+        elif entry.is_dir(follow_symlinks=False) or _is_listed(entry.name, endings):
             status = entry.stat(follow_symlinks=False)
         else:
             return None
@@ -268,4 +272,4 @@ def _status(entry: os.DirEntry[str], folder: Path, root: Path) -> os.stat_result
         return None
     if status is None or stat.S_ISDIR(status.st_mode):
         return status
-    return status if stat.S_ISREG(status.st_mode) and _is_listed(entry.name) else None
+    return status if stat.S_ISREG(status.st_mode) and _is_listed(entry.name, endings) else None

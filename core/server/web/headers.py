@@ -17,7 +17,7 @@ SAME_FOR_ALL = {
     "X-Frame-Options": "SAMEORIGIN",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=(), payment=(), usb=()",
 }
 """The headers of all answers. The referrer is withheld because the URL of a page names the files on
 the bench, which no other site should learn."""
@@ -44,7 +44,7 @@ def content_policy(page: str) -> str:
             "style-src 'self' 'unsafe-inline'",
             "img-src 'self' data: blob:",
             "font-src 'self' data:",
-            "connect-src 'self'",
+            "connect-src 'self' data:",  # Streamlit reads a camera's picture from its own URL
             "media-src 'self'",
             "manifest-src 'self'",
             "base-uri 'none'",

@@ -14,6 +14,7 @@ from pages.components.predict.image_tray import (
     add_images,
     bundled,
     image_problems,
+    paste_images,
     tray_images,
 )
 from pages.components.predict.preprocessing_editor import slot_choices
@@ -35,6 +36,7 @@ def first_images(models: Sequence[BenchSlot]) -> None:
     own = tray_images()
     images = own or _bundled(models)
     with body:
+        paste_images()
         image_problems()
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             for image in images[:MOST_IMAGES]:

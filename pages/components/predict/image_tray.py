@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from core.checkpoint import Checkpoint
-from core.errors import ImageError
-from core.images import IMAGE_ENDINGS, image_workers
+from core.errors import ImageError, LoupeError
+from core.images import IMAGE_ENDINGS, ZipImages, image_workers, too_large
 from core.inputs import Preprocessing
 from core.plain_text import plain
 from core.predict import labels_in
 from core.server import bundled_images, photographs, sample_images
+from core.wording import count
 from pages.components.cached import cached
+from pages.components.predict.image_sources import image_sources, pasted_images
 
-LARGEST_MB, ALL_MB = 25, 200
-"""The largest image, and the largest sum of a session's images, in MB of 1,000,000 bytes."""
+LARGEST, ALL_MB = 25_000_000, 200
+"""The largest image in bytes, and the largest sum of a session's images in MB of 1,000,000 bytes.
+"""
+
+MOST_IMAGES = 1_000
+"""Images of one session: a page draws a small copy of each."""
+
+MOST_PROBLEMS = 5
+"""Problems that are told one by one."""
 
 THUMBNAIL, ICON = 400, 56
 """The longer edges of a thumbnail and of an icon, in pixels: twice what they are drawn with."""
@@ -62,13 +73,17 @@ def add_images(place: str) -> None:
     uploader = f"{KEY}-{place}-upload-{st.session_state.get(f'{KEY}-round', 0)}"
     st.file_uploader(
         "Images",
-        IMAGE_ENDINGS,
+        [*IMAGE_ENDINGS, "zip"],
         accept_multiple_files=True,
-        max_upload_size=LARGEST_MB,
+        max_upload_size=ALL_MB,
         key=uploader,
         on_change=_take_uploads,
         args=(uploader,),
         label_visibility="collapsed",
+    )
+    st.caption(
+        f"Images of up to {LARGEST // 1_000_000} MB each, {ALL_MB} MB together, or a zip of them. "
+        "Or paste an image on the page."
     )
     with st.container(horizontal=True):
         st.button(
@@ -83,6 +98,12 @@ def add_images(place: str) -> None:
             on_click=_take_files,
             args=(photographs(),),
         )
+    image_sources(f"{KEY}-{place}", _take, LARGEST)
+
+
+def paste_images() -> None:
+    """Take the images that are pasted anywhere on this page."""
+    pasted_images(f"{KEY}-paste", _take, LARGEST)
 
 
 def clear_images() -> None:
@@ -114,37 +135,65 @@ def image_problems() -> None:
     """Draw what is wrong with the files that were not added."""
     problems = st.session_state.get(f"{KEY}-problems", ())
     if problems:
-        st.error("  \n".join(map(plain, problems)), icon=":material/error:")
+        more = len(problems) - MOST_PROBLEMS
+        told = [*problems[:MOST_PROBLEMS], *([f"And {count(more)} more."] if more > 0 else [])]
+        st.error("  \n".join(map(plain, told)), icon=":material/error:")
 
 
 def _take_uploads(uploader: str) -> None:
-    _take([(upload.name, upload.getvalue()) for upload in st.session_state[uploader]])
+    _take(file for upload in st.session_state[uploader] for file in _files_of(upload))
     st.session_state[f"{KEY}-round"] = st.session_state.get(f"{KEY}-round", 0) + 1
 
 
 def _take_files(paths: Sequence[Path]) -> None:
-    _take([(path.name, path.read_bytes()) for path in paths])
+    _take((path.name, path.read_bytes) for path in paths)
 
 
 def _clear() -> None:
     st.session_state[KEY], st.session_state[f"{KEY}-problems"] = (), ()
 
 
-def _take(files: Iterable[tuple[str, bytes]]) -> None:
-    """Add the files that are images, and keep the problems of the others to be drawn."""
+def _files_of(upload: UploadedFile) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """The upload itself, or the images in it if it is a zip."""
+    if not upload.name.lower().endswith(".zip"):
+        yield upload.name, upload.getvalue
+        return
+    try:
+        archive = ZipImages(upload.getvalue(), upload.name)
+    except ImageError as error:
+        yield upload.name, partial(_refuse, error)
+        return
+    with archive:
+        for member in archive.names:
+            yield member, partial(archive.read, member, LARGEST)
+
+
+def _refuse(error: ImageError) -> bytes:
+    raise error
+
+
+def _take(files: Iterable[tuple[str, Callable[[], bytes]]]) -> None:
+    """Add the files that are images, and keep the problems of the others to be drawn. A file is its
+    name, and what reads its bytes."""
     images = {image.identity: image for image in tray_images()}
     room = ALL_MB * 1_000_000 - sum(len(image.data) for image in images.values())
     problems = []
-    for name, data in files:
-        identity = sha256(data).hexdigest()
-        if identity in images:
-            continue
-        if len(data) > room:
-            problems.append(f"{name} was not added: all images together may have {ALL_MB} MB.")
+    for name, read in files:
+        if len(images) >= MOST_IMAGES:
+            problems.append(f"{name} was not added: Predict takes {count(MOST_IMAGES)} images.")
             continue
         try:
+            data = read()
+            identity = sha256(data).hexdigest()
+            if identity in images:
+                continue
+            if len(data) > LARGEST:
+                raise too_large(name, LARGEST)
+            if len(data) > room:
+                problems.append(f"{name} was not added: all images together may have {ALL_MB} MB.")
+                continue
             images[identity] = _tray_image(name, identity, data)
-        except ImageError as error:
+        except LoupeError as error:
             problems.append(str(error))
             continue
         room -= len(data)
