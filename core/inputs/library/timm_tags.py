@@ -29,15 +29,16 @@ def timm_offers(architecture: Architecture, file: OpenedFile | None) -> tuple[Of
         return ()
     name, size = architecture.name, architecture.size("img_size")
     told = weights_of(file, [_weights(name, tag, config) for tag, config in tags.items()])
-    first = list(tags)[told[0]] if told else next(iter(tags))
+    first = list(tags)[told.number] if told else next(iter(tags))
     others = [tag for tag in _alike(architecture, tags) if tag != first]
     offers = distinct(_offer(name, tag, tags[tag], size) for tag in (first, *others))
-    source = f"timm's data config for {_full(name, first)}"
-    guessed = told is None and not architecture.tag and len(offers) > 1
-    if told:
-        source += f", {told[1]}"
-    elif guessed:
-        source = f"guessed: {first or name}, of timm's {count(len(offers))} recipes"
+    guessed = not (told and told.certain) and not architecture.tag and len(offers) > 1
+    source = offers[0].preprocessing.source
+    if guessed:
+        how = f", {told.how}" if told else ""
+        source = f"guessed: {first or name}{how}, of timm's {count(len(offers))} recipes"
+    elif told:
+        source += f", {told.how}"
     default = replace(offers[0].preprocessing, source=source, guessed=guessed)
     tested = None if size else _at_test(name, first, tags[first])
     return distinct(
