@@ -37,7 +37,7 @@ def preprocessing_choices(
     channels = input_channels(architecture)
     stated = None
     if file is not None:
-        likely, config = offers[0].preprocessing, timm_config_of(architecture)
+        likely, config = offers[0].preprocessing, timm_config_of(architecture, file)
         stated = stated_preprocessing(file.metadata, likely, file.configs, config)
     if stated is not None:
         if len(stated.mean) > channels > 1:

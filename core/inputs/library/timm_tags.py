@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from core.architectures import Architecture
-from core.inputs.library.known_weights import OpenedFile, Weights, weights_of
+from core.inputs.library.known_weights import OpenedFile, Told, Weights, weights_of
 from core.inputs.library.offer import Offer, distinct
 from core.inputs.preprocessing import Preprocessing
 from core.inputs.statements import read_config
@@ -28,7 +28,7 @@ def timm_offers(architecture: Architecture, file: OpenedFile | None) -> tuple[Of
     if not tags:
         return ()
     name, size = architecture.name, architecture.size("img_size")
-    told = weights_of(file, [_weights(name, tag, config) for tag, config in tags.items()])
+    told = _told(architecture, file, tags)
     first = list(tags)[told.number] if told else next(iter(tags))
     others = [tag for tag in _alike(architecture, tags) if tag != first]
     offers = distinct(_offer(name, tag, tags[tag], size) for tag in (first, *others))
@@ -46,12 +46,19 @@ def timm_offers(architecture: Architecture, file: OpenedFile | None) -> tuple[Of
     )
 
 
-def timm_config_of(architecture: Architecture) -> Mapping[str, object]:
-    """The `pretrained_cfg` with which timm builds the model; empty if it has none."""
-    from timm import get_pretrained_cfg
+def timm_config_of(architecture: Architecture, file: OpenedFile | None) -> Mapping[str, object]:
+    """The `pretrained_cfg` that timm has of the first of `timm_offers`; empty if it has none."""
+    tags = _tags(architecture) if architecture.library == "timm" else {}
+    told = _told(architecture, file, tags)
+    configs = list(tags.values())
+    return configs[told.number if told else 0].to_dict() if configs else {}
 
-    known = get_pretrained_cfg(architecture.tagged_name) if architecture.library == "timm" else None
-    return known.to_dict() if known else {}
+
+def _told(
+    architecture: Architecture, file: OpenedFile | None, tags: Mapping[str, PretrainedCfg]
+) -> Told | None:
+    known = [_weights(architecture.name, tag, config) for tag, config in tags.items()]
+    return weights_of(file, known)
 
 
 def _tags(architecture: Architecture) -> Mapping[str, PretrainedCfg]:

@@ -70,15 +70,15 @@ def stated_preprocessing(
     metadata: Mapping[str, object],
     otherwise: Preprocessing,
     beside: Mapping[str, object] | None = None,
-    config: Mapping[str, object] | None = None,
+    library: Mapping[str, object] | None = None,
 ) -> Preprocessing | None:
     """The preprocessing that a checkpoint states, with `otherwise` for the rest.
 
     `beside` are the configurations beside the file, by their names, None for one that cannot be
-    read; `config` is the architecture's own `pretrained_cfg` where it is timm's. What is stated and
-    not understood is named in the result. None if nothing is stated.
+    read; `library` is the config that timm has of the weights, if the architecture is timm's. What
+    is stated and not understood is named in the result. None if nothing is stated.
     """
-    own = config or {}
+    own = library or {}
     found = [*_statements(metadata, "", DEPTH, own), *_options("metadata", metadata, own)]
     for name, document in (beside or {}).items():
         if document is None:
@@ -133,7 +133,7 @@ def _source(used: Sequence[Statement], on: Set[Subject], otherwise: Preprocessin
 
 
 def _statements(
-    tree: Mapping[str, object], path: str, depth: int, config: Mapping[str, object]
+    tree: Mapping[str, object], path: str, depth: int, library: Mapping[str, object]
 ) -> Iterator[Statement]:
     """The statements in a part of the metadata, those of one level in the order of the file."""
     for key, value in tree.items():
@@ -142,14 +142,14 @@ def _statements(
         entry = mapping(value)
         if name is None:
             continue
-        statement = _statement(name, where, value, entry)
+        statement = _statement(name, where, value, entry, library)
         if statement is not None:
             yield statement
         elif entry is not None:
             if name in OPTIONS:
-                yield from _options(where, entry, config)
+                yield from _options(where, entry, library)
             if depth > 1:
-                yield from _statements(entry, where, depth - 1, config)
+                yield from _statements(entry, where, depth - 1, library)
 
 
 def _of_evaluation(key: str) -> str | None:
@@ -161,7 +161,11 @@ def _of_evaluation(key: str) -> str | None:
 
 
 def _statement(
-    name: str, where: str, value: object, entry: Mapping[str, object] | None
+    name: str,
+    where: str,
+    value: object,
+    entry: Mapping[str, object] | None,
+    library: Mapping[str, object],
 ) -> Statement | None:
     """The statement that a value under a key is; None if it is none."""
     if name in STATED and is_steps(steps := steps_in(value)):
@@ -174,7 +178,9 @@ def _statement(
     if name in ("pretrained_cfg", "default_cfg") or (
         name in STATED and timm_config.is_config(entry)
     ):
-        return Statement(EXACT, where, lambda _: timm_config.read_config(entry))
+        return Statement(
+            EXACT, where, lambda otherwise: timm_config.read_config(entry, otherwise, library)
+        )
     if name in ("data_preprocessor", "img_norm_cfg"):
         return Statement(EXACT, where, partial(openmmlab.read_values, entry))
     if openmmlab.is_project(entry):
@@ -183,7 +189,8 @@ def _statement(
         parts = {str(key).lower(): part for key, part in entry.items()}
         split = next((part for part in EVALUATION if part in parts), None)
         if split is not None:
-            return _statement(name, f"{where}.{split}", parts[split], mapping(parts[split]))
+            part = parts[split]
+            return _statement(name, f"{where}.{split}", part, mapping(part), library)
         return Statement(PLAIN, where, partial(plain_entries.read_entry, entry))
     return None
 
@@ -208,14 +215,14 @@ def _unread(where: str, value: object, otherwise: Preprocessing) -> Reading:
 
 
 def _options(
-    where: str, entry: Mapping[str, object], config: Mapping[str, object]
+    where: str, entry: Mapping[str, object], library: Mapping[str, object]
 ) -> Iterator[Statement]:
     """The statement that a script's options are."""
     if timm_config.is_options(entry):
         yield Statement(
             AMONG_OPTIONS,
             where,
-            lambda otherwise: timm_config.read_timm_options(entry, config, otherwise),
+            lambda otherwise: timm_config.read_timm_options(entry, library, otherwise),
         )
     else:
         yield Statement(AMONG_OPTIONS, where, partial(plain_entries.read_options, entry))

@@ -75,6 +75,8 @@ def test_a_tag_in_the_name_of_the_folder_is_that_tag_for_every_one():
         Opened(identity="sha256:532a802a" + "0" * 56),
         Opened(name="model.safetensors", folder="weights/resnet50.b1k_in1k"),
         Opened(configs={"config.json": {"architecture": "resnet50", "tag": "b1k_in1k"}}),
+        Opened({"pretrained_cfg": {"architecture": "resnet50", "tag": "b1k_in1k"}}),
+        Opened({"pretrained_cfg": '{"tag": "b1k_in1k"}'}),
     ],
 )
 def test_what_is_around_the_weights_tells_their_tag(file):
@@ -107,6 +109,7 @@ def test_what_may_only_have_started_from_weights_is_a_guess(file, how):
     "metadata",
     [
         {"args": {"teacher": "resnet50.b1k_in1k", "model": "resnet50"}},
+        {"pretrained_cfg": {"architecture": "resnet18", "tag": "b1k_in1k"}},
     ],
 )
 def test_weights_of_another_model_say_nothing(metadata):

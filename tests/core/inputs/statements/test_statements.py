@@ -48,7 +48,10 @@ def test_timms_config_beside_the_file_is_read():
     }
     fed = default_preprocessing(RESNET, Opened(configs={"config.json": config}))
     assert (fed.crop, fed.fit) == ((160, 160), "squash")
-    assert fed.source == "config.json.pretrained_cfg beside the file"
+    assert fed.source == (
+        "torchvision's own recipe for ResNet18_Weights.IMAGENET1K_V1; "
+        "size from config.json.pretrained_cfg beside the file"
+    )
 
 
 def test_a_configuration_that_cannot_be_read_is_named():
