@@ -174,7 +174,7 @@ def _statement(
     if entry is None:
         return _text(name, where, value)
     if is_processor(entry):
-        return Statement(EXACT, where, lambda _: read_processor(entry))
+        return Statement(EXACT, where, partial(read_processor, entry))
     if name in ("pretrained_cfg", "default_cfg") or (
         name in STATED and timm_config.is_config(entry)
     ):
