@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from core.inputs.preprocessing import INTERPOLATIONS, MAX_EDGE
 
@@ -86,6 +86,24 @@ def interpolation(value: object) -> str | None:
     if len(number) == 1 and number[0] in range(len(PILLOW_RESAMPLING)):
         return PILLOW_RESAMPLING[int(number[0])]
     return None
+
+
+FLAGS: Mapping[str, bool] = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+
+
+def flag(value: object) -> bool | None:
+    """Yes or no, as a truth value, a number or a text; None if it is neither."""
+    if isinstance(value, str):
+        return FLAGS.get(value.strip().lower())
+    return bool(value) if isinstance(value, int | float) and value in (0, 1) else None
+
+
+def first(entry: Mapping[str, object], names: Sequence[str]) -> object:
+    """The value of the first of these fields that states something; None if none does."""
+    return next((entry[name] for name in names if entry.get(name) is not None), None)
 
 
 def mapping(value: object) -> Mapping[str, object] | None:

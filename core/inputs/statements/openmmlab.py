@@ -56,8 +56,8 @@ def read_project(config: Mapping[str, object], otherwise: Preprocessing) -> Read
     values, steps = _values(config), _steps(config)
     if not steps:
         return read_values(values or {}, otherwise)
-    reading = read_steps(steps, openmmlab=True)
-    if values is not None and not any(name == "Normalize" for name, _ in steps):
+    reading = read_steps(steps, otherwise, openmmlab=True)
+    if values is not None and not any(step.name == "Normalize" for step in steps):
         own = read_values(values, reading.preprocessing)
         lacking = (*reading.not_understood, *own.not_understood)
         return replace(own, on=own.on | reading.on, not_understood=lacking)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from core.inputs.preprocessing import Fit, Preprocessing, of_size
-from core.inputs.statements.fields import edges_of, mapping, positive, whole_of
+from core.inputs.statements.fields import edges_of, first, mapping, positive, whole_of
 from core.inputs.statements.understood import Reading, with_mean_and_std
 
 CROP = ("crop", "crop_size", "center_crop", "val_crop_size", "img_size", "image_size", "input_size")
@@ -46,7 +46,7 @@ FITS: Mapping[str, Fit] = {
 def read_entry(entry: Mapping[str, object], otherwise: Preprocessing) -> Reading:
     """The reading of a mapping that is on preprocessing alone, so that every field is."""
     reading = _sized(Reading(otherwise), entry)
-    reading = reading.interpolated("interpolation", _first(entry, WAY))
+    reading = reading.interpolated("interpolation", first(entry, WAY))
     reading = _ordered(_normalised(reading, entry), entry)
     return reading.without(entry, READ | ELSEWHERE, off_is_nothing=False)
 
@@ -59,11 +59,11 @@ def _normalised(reading: Reading, entry: Mapping[str, object]) -> Reading:
             return reading.normalised((0.0,), (1.0,))
         inner = mapping(own)
         if inner is not None:
-            reading = with_mean_and_std(reading, _first(inner, MEAN), _first(inner, STD))
+            reading = with_mean_and_std(reading, first(inner, MEAN), first(inner, STD))
             return reading.without(inner, {*MEAN, *STD}, off_is_nothing=False)
         if own not in (None, True):
             reading = reading.lacking(name, own)
-    return with_mean_and_std(reading, _first(entry, MEAN), _first(entry, STD))
+    return with_mean_and_std(reading, first(entry, MEAN), first(entry, STD))
 
 
 def _sized(reading: Reading, entry: Mapping[str, object]) -> Reading:
@@ -74,12 +74,12 @@ def _sized(reading: Reading, entry: Mapping[str, object]) -> Reading:
     for name, value in {**stated, **whole}.items():
         if edges_of(value) is None:
             reading = reading.lacking(name, value)
-    share = _first(entry, SHARE)
+    share = first(entry, SHARE)
     if share is not None:
         resize = whole_of(crop, part) if crop and (part := positive(share)) else None
         if resize is None:
             reading = reading.lacking("crop_pct", share)
-    fit = _first(entry, FIT)
+    fit = first(entry, FIT)
     known = FITS.get(str(fit).lower()) if fit is not None else "cover"
     if known is None:
         reading = reading.lacking("crop_mode", fit)
@@ -120,12 +120,8 @@ def read_options(options: Mapping[str, object], otherwise: Preprocessing) -> Rea
     if "image_mean" in entry and edges_of(options.get("size")):
         entry["size"] = options["size"]  # it stands beside transformers' own names
     reading = read_entry(entry, otherwise)
-    alone = edges_of(_first(entry, CROP))
+    alone = edges_of(first(entry, CROP))
     if alone and not {*RESIZE, *SHARE, *FIT, "size"} & set(entry):
         kept = of_size(otherwise, alone)
         return reading.sized(kept.resize, kept.crop, kept.fit)
     return reading
-
-
-def _first(entry: Mapping[str, object], names: Sequence[str]) -> object:
-    return next((entry[name] for name in names if entry.get(name) is not None), None)

@@ -170,7 +170,7 @@ def _statement(
     """The statement that a value under a key is; None if it is none."""
     if name in STATED and is_steps(steps := steps_in(value)):
         mm = name == "test_pipeline"
-        return Statement(EXACT, where, lambda _: read_steps(steps, openmmlab=mm))
+        return Statement(EXACT, where, partial(read_steps, steps, openmmlab=mm))
     if entry is None:
         return _text(name, where, value)
     if is_processor(entry):
