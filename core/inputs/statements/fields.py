@@ -35,16 +35,31 @@ def positive(value: object) -> float | None:
 def edges_of(value: object) -> tuple[int, int] | None:
     """A size as (height, width); None if it is not one, or too large.
 
-    It may be 64, [64], [64, 48], [3, 64, 48], {"height": 64, "width": 48} or {"shortest_edge": 64}.
+    It may be 64, [64], [64, 48], [3, 64, 48], [64, 48, 3], {"height": 64, "width": 48} or
+    {"shortest_edge": 64}.
     """
     if isinstance(value, Mapping):
         edge = value.get("shortest_edge")
         value = [edge] if edge else [value.get("height"), value.get("width")]
     parts = numbers(value)
-    if not 1 <= len(parts) <= 3 or any(part != int(part) for part in parts):
+    if len(parts) == 3:
+        channels = channels_of(value)
+        parts = () if channels is None else parts[1:] if parts[0] == channels else parts[:2]
+    if not 1 <= len(parts) <= 2 or any(part != int(part) for part in parts):
         return None
-    height, width = int(parts[-2] if len(parts) > 1 else parts[0]), int(parts[-1])
+    height, width = int(parts[0]), int(parts[-1])
     return (height, width) if 1 <= min(height, width) <= max(height, width) <= MAX_EDGE else None
+
+
+def channels_of(value: object) -> int | None:
+    """The channels in a size of three numbers, which stand first or last and are the fewest; None
+    if there are none."""
+    parts = numbers(value)
+    if len(parts) != 3:
+        return None
+    first_is = parts[0] in (1, 3) or parts[0] < min(parts[1:])
+    channels = parts[0] if first_is else parts[2]
+    return int(channels) if first_is or channels < min(parts[:2]) else None
 
 
 def whole_of(size: tuple[int, int], share: float) -> tuple[int, int] | None:

@@ -53,7 +53,7 @@ def read_processor(stated: Mapping[str, object], otherwise: Preprocessing) -> Re
     """The reading of an image processor: a complete statement if its class is known, which does
     what the file leaves out. Of another class that is named, and is as in `otherwise`."""
     kind = _kind(stated)
-    reading, entry = Reading(replace(IMAGENET, as_tensor=True), COMPLETE), stated
+    reading, entry = Reading(replace(IMAGENET, as_tensor=True, bgr=otherwise.bgr), COMPLETE), stated
     if kind in DEFAULTS:
         entry = {**DEFAULTS[kind], **stated}
     else:
@@ -72,7 +72,7 @@ def _of_unknown_class(
     """The reading before any field of a class is read whose defaults are not known, and the fields
     with what most classes do."""
     named = stated.get("image_processor_type") or stated.get("feature_extractor_type")
-    reading = Reading(replace(otherwise, as_tensor=True, bgr=False), COMPLETE)
+    reading = Reading(replace(otherwise, as_tensor=True), COMPLETE)
     reading = reading.lacking("image_processor_type", named or "none")
     usual = {"do_normalize": "image_mean" in stated, "do_center_crop": "crop_size" in stated}
     for name in (
@@ -175,7 +175,8 @@ def _enlarged(
 
 def _scaled(reading: Reading, entry: Mapping[str, object], kind: str) -> Reading:
     """The reading with rescaling and normalisation as mean and std for values from 0 to 1."""
-    bgr = bool(entry.get("do_flip_channel_order"))
+    if entry.get("do_flip_channel_order"):
+        reading = reading.in_bgr(True)
     factor = 1.0
     if entry.get("do_rescale", True):
         stated = positive(entry.get("rescale_factor", 1 / 255))
@@ -196,7 +197,7 @@ def _scaled(reading: Reading, entry: Mapping[str, object], kind: str) -> Reading
         # image_processing_efficientnet.py divides by std once more, and takes no mean.
         top = _three(entry.get("image_std")) or top
     scale = factor * 255
-    return reading.in_bgr(bgr).normalised(
+    return reading.normalised(
         tuple((m - offset) / scale for m in mean),
         tuple(s * t / scale for s, t in zip(std, top, strict=True)),
     )

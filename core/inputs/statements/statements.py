@@ -15,6 +15,7 @@ from core.inputs.statements.steps import is_steps, read_steps, steps_in
 from core.inputs.statements.understood import (
     COMPLETE,
     INTERPOLATION,
+    ORDER,
     SIZE,
     VALUES,
     Reading,
@@ -30,7 +31,7 @@ STATED = frozenset(
         *("preprocessing", "preprocess", "preprocessor", "preprocessor_config", "img_norm_cfg"),
         *("normalization", "normalize", "transform", "transforms", "image_processor"),
         *("feature_extractor", "data_config", "pretrained_cfg", "default_cfg"),
-        *("data_preprocessor", "test_pipeline"),
+        *("data_preprocessor", "test_pipeline", "preprocess_cfg", "preprocessor_config.json"),
     }
 )
 """Metadata keys under which training scripts keep their preprocessing. For an evaluation it may be
@@ -40,7 +41,13 @@ EVALUATION = ("test", "val", "valid", "validation", "eval", "evaluation", "infer
 """How scripts call what is not training, the most final first."""
 
 OPTIONS = frozenset(
-    {"args", "opt", "opts", "options", "hyper_parameters", "hparams", "config", "cfg", "params"}
+    {
+        *("args", "opt", "opts", "options", "hyper_parameters", "hparams", "config", "cfg"),
+        *("params", "data", "dataset", "datamodule", "data_module", "image", "images", "input"),
+        *("inputs", "model", "model_args", "model_kwargs", "model_config", "model_cfg"),
+        *("datamodule_hyper_parameters", "hyperparameters", "hyper_params", "train_args"),
+        *("training_args", "settings", "conf"),
+    }
 )
 """Metadata keys under which scripts keep their options, among which a few are on images."""
 
@@ -96,7 +103,7 @@ def _joined(found: Sequence[Statement], otherwise: Preprocessing) -> Preprocessi
     lacking: list[str] = []
     for statement in found:
         reading = statement.read(otherwise)
-        adds = reading.on - on if reading.on else not on and reading.not_understood
+        adds = reading.on - on or (reading.not_understood and not on >= COMPLETE)
         if adds:
             used.append(statement)
             lacking += [each for each in reading.not_understood if each not in lacking]
@@ -110,7 +117,7 @@ def _joined(found: Sequence[Statement], otherwise: Preprocessing) -> Preprocessi
         preprocessing,
         not_understood=tuple(lacking),
         source=_source(used, on, otherwise),
-        guessed=otherwise.guessed and on != COMPLETE,
+        guessed=otherwise.guessed and not on >= COMPLETE,
     )
 
 
@@ -123,12 +130,14 @@ def _source(used: Sequence[Statement], on: Set[Subject], otherwise: Preprocessin
             for statement in sorted(used, key=lambda statement: statement.rank != BESIDE)
         )
     )
-    if on == COMPLETE:
+    if on >= COMPLETE:
         return places
     if not on:
         return otherwise.source
     rest = otherwise.source.partition(", as neither ")[0]
-    stated = listed([word for each in (SIZE, INTERPOLATION, VALUES) if each in on for word in each])
+    stated = listed(
+        [word for each in (SIZE, INTERPOLATION, VALUES, ORDER) if each in on for word in each]
+    )
     return f"{rest}; {stated} from {places}"
 
 
@@ -175,14 +184,18 @@ def _statement(
         return _text(name, where, value)
     if is_processor(entry):
         return Statement(EXACT, where, partial(read_processor, entry))
-    if name in ("pretrained_cfg", "default_cfg") or (
-        name in STATED and timm_config.is_config(entry)
+    if (
+        name in ("pretrained_cfg", "default_cfg")
+        or (name in STATED and timm_config.is_config(entry))
+        or (name == "config.json" and timm_config.is_whole_file(entry))
     ):
         return Statement(
             EXACT, where, lambda otherwise: timm_config.read_config(entry, otherwise, library)
         )
     if name in ("data_preprocessor", "img_norm_cfg"):
         return Statement(EXACT, where, partial(openmmlab.read_values, entry))
+    if name == "preprocess_cfg":
+        return Statement(EXACT, where, partial(plain_entries.read_open_clip, entry))
     if openmmlab.is_project(entry):
         return Statement(EXACT, where, partial(openmmlab.read_project, entry))
     if name in STATED:

@@ -110,9 +110,30 @@ def _steps(value: object, depth: int) -> Iterator[Step]:
             rest = {key: each for key, each in value.items() if key not in (*NAMES, "params")}
             fields = {**rest, **own}
             yield Step(name, fields, _is_albumentations(value, name, fields))
+        elif depth < 4 or all(str(key)[:1].isupper() for key in value):
+            yield from (_by_name(str(key), each) for key, each in value.items())
     elif isinstance(value, list | tuple) and depth:
         for item in value[:MOST_STEPS]:
             yield from _steps(item, depth - 1)
+    elif isinstance(value, str) and depth < 4:
+        yield Step(value, {})
+
+
+def _by_name(name: str, stated: object) -> Step:
+    """A step whose arguments stand under its name, and not beside it."""
+    fields = mapping(stated)
+    if fields is None:
+        fields = {} if stated is None else _named(name, stated)
+    return Step(name.rpartition(".")[2], fields, _is_albumentations({}, name, fields))
+
+
+def _named(name: str, stated: object) -> Mapping[str, object]:
+    """Arguments that stand without their names."""
+    if name in ("Resize", "CenterCrop"):
+        return {"size": stated}
+    if name == "Normalize" and isinstance(stated, list | tuple) and len(stated) == 2:
+        return {"mean": stated[0], "std": stated[1]}
+    return {"arguments": stated}
 
 
 def _is_albumentations(
@@ -156,8 +177,9 @@ def read_steps(
     OpenMMLab's steps load images with blue first, and values from 0 to 255. Steps of which none
     makes a tensor say nothing on its values: those are as in `otherwise`.
     """
-    nothing = replace(IMAGENET, mean=(0.0,) * 3, std=(1.0,) * 3, fit="keep", bgr=openmmlab)
+    nothing = replace(IMAGENET, mean=(0.0,) * 3, std=(1.0,) * 3, fit="keep", bgr=otherwise.bgr)
     reading = Reading(nothing, {INTERPOLATION, VALUES})
+    reading = reading.in_bgr(True) if openmmlab else reading
     names = [step.name for step in steps]
     scale: float | None = 255.0 if openmmlab else None
     for number, step in enumerate(steps):

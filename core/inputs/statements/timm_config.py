@@ -64,6 +64,11 @@ def is_config(entry: Mapping[str, object]) -> bool:
     return "input_size" in entry and ("crop_pct" in entry or "crop_mode" in entry)
 
 
+def is_whole_file(document: Mapping[str, object]) -> bool:
+    """Whether a `config.json` is such a config as a whole, as timm wrote it before 0.9."""
+    return {"architecture", "input_size"} <= set(document)
+
+
 CHANGE_IMAGES = ("crop_border_pixels", "tf_preprocessing", "naflex_loader", "use_test_size")
 """Options of timm's scripts that change the images, and are not done."""
 

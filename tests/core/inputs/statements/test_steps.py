@@ -100,6 +100,39 @@ def test_steps_written_as_data_are_done():
     assert (fed.mean, fed.std) == (tuple(MEAN), tuple(STD))
 
 
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [
+            {"Resize": {"size": [64, 64]}},
+            {"ToTensor": {}},
+            {"Normalize": {"mean": MEAN, "std": STD}},
+        ],
+        [{"Resize": [64, 64]}, {"ToTensor": None}, {"Normalize": [MEAN, STD]}],
+        {"Resize": {"size": [64, 64]}, "ToTensor": {}, "Normalize": {"mean": MEAN, "std": STD}},
+        [{"Resize": [64, 64]}, "ToTensor", {"Normalize": [MEAN, STD]}],
+    ],
+)
+def test_a_step_may_be_written_by_its_name(steps):
+    fed = default_preprocessing(RESNET, Opened({"transform": steps}))
+    assert (fed.resize, fed.fit, fed.not_understood) == ((64, 64), "squash", ())
+    assert (fed.mean, fed.std) == (tuple(MEAN), tuple(STD))
+
+
+@pytest.mark.parametrize(
+    ("step", "named"),
+    [
+        ("Grayscale", "step Grayscale"),
+        ("make it nice", "step make it nice"),
+        ({"Rotate": 3}, "step Rotate"),
+        ({"Normalize": "imagenet"}, "Normalize arguments imagenet"),
+    ],
+)
+def test_a_step_by_its_name_that_is_not_done_is_named(step, named):
+    fed = default_preprocessing(RESNET, Opened({"transform": [{"Resize": [64, 64]}, step]}))
+    assert named in fed.not_understood
+
+
 SIZED = [{"type": "Resize", "size": 256}, {"type": "CenterCrop", "size": 224}]
 IMAGENET_STEP = {
     **{"type": "Normalize", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
