@@ -162,9 +162,9 @@ def weights_of(file: OpenedFile | None, known: Sequence[Weights]) -> Told | None
         ("by its file name", True, lambda one: one.is_file(file.name)),
         ("by its folder", True, lambda one: one.is_folder(folder)),
         ("named in the file", True, lambda one: one.is_tagged(of_timm)),
-        ("which its file name holds", False, lambda one: one.is_in(file.name)),
-        ("which its folder's name holds", False, lambda one: one.is_in(file.folder)),
-        ("which the file names", False, lambda one: one.is_tagged(tags) or one.is_one_of(names)),
+        ("by its file name", False, lambda one: one.is_in(file.name)),
+        ("by its folder", False, lambda one: one.is_in(file.folder)),
+        ("named in the file", False, lambda one: one.is_tagged(tags) or one.is_one_of(names)),
     )
     for how, certain, tells in ways:
         for number, weights in enumerate(known):

@@ -32,12 +32,13 @@ def timm_offers(architecture: Architecture, file: OpenedFile | None) -> tuple[Of
     first = list(tags)[told.number] if told else next(iter(tags))
     others = [tag for tag in _alike(architecture, tags) if tag != first]
     offers = distinct(_offer(name, tag, tags[tag], size) for tag in (first, *others))
-    guessed = not (told and told.certain) and not architecture.tag and len(offers) > 1
+    certain = bool(architecture.tag) or (told is not None and told.certain)
+    guessed = not certain and len(offers) > 1
     source = offers[0].preprocessing.source
     if guessed:
         how = f", {told.how}" if told else ""
         source = f"guessed: {first or name}{how}, of timm's {count(len(offers))} recipes"
-    elif told:
+    elif told and told.certain:
         source += f", {told.how}"
     default = replace(offers[0].preprocessing, source=source, guessed=guessed)
     tested = None if size else _at_test(name, first, tags[first])
@@ -57,8 +58,10 @@ def timm_config_of(architecture: Architecture, file: OpenedFile | None) -> Mappi
 def _told(
     architecture: Architecture, file: OpenedFile | None, tags: Mapping[str, PretrainedCfg]
 ) -> Told | None:
+    """The file's weights; the architecture's own tag is surer than a guess."""
     known = [_weights(architecture.name, tag, config) for tag, config in tags.items()]
-    return weights_of(file, known)
+    told = weights_of(file, known)
+    return told if told and (told.certain or not architecture.tag) else None
 
 
 def _tags(architecture: Architecture) -> Mapping[str, PretrainedCfg]:

@@ -40,7 +40,7 @@ def torchvision_offers(architecture: Architecture, file: OpenedFile | None) -> t
     if guessed:
         how = f", {told.how}" if told else ""
         source = f"guessed: {first.name}{how}, of torchvision's {count(len(offers))} recipes"
-    elif told:
+    elif told and told.certain:
         source += f", {told.how}"
     if architecture.name in TRANSFORM_INPUT:
         source += ", normalised as its transform_input does"

@@ -34,8 +34,7 @@ KNOWN = tuple(
     ],
 )
 def test_only_the_name_of_a_download_is_certain(name, number, certain):
-    how = "by its file name" if certain else "which its file name holds"
-    assert weights_of(Opened(name=name), KNOWN) == Told(number, how, certain)
+    assert weights_of(Opened(name=name), KNOWN) == Told(number, "by its file name", certain)
 
 
 @pytest.mark.parametrize("name", ["resnet50-11ad3fa6b.pth", "resnet50.pth", "11ad3fa6.pth"])
@@ -55,7 +54,7 @@ def test_another_name_tells_nothing(name):
     ],
 )
 def test_what_a_file_says_of_the_model_is_where_its_training_may_have_started(metadata):
-    assert weights_of(Opened(metadata), KNOWN) == Told(0, "which the file names", False)
+    assert weights_of(Opened(metadata), KNOWN) == Told(0, "named in the file", False)
 
 
 @pytest.mark.parametrize(

@@ -88,21 +88,27 @@ def test_what_is_around_the_weights_tells_their_tag(file):
 @pytest.mark.parametrize(
     ("file", "how"),
     [
-        (Opened(name="resnet50.b1k_in1k-cats-finetuned.pth"), "which its file name holds"),
-        (Opened(name="resnet50.b1k_in1k.finetuned.pth"), "which its file name holds"),
-        (Opened(name="finetuned-from-resnet50.b1k_in1k.pth"), "which its file name holds"),
-        (Opened(name="not-resnet50.b1k_in1k.pth"), "which its file name holds"),
-        (Opened(folder="distilled-from-resnet50.b1k_in1k/out"), "which its folder's name holds"),
-        (Opened(folder="runs/resnet50.b1k_in1k-cats"), "which its folder's name holds"),
-        (Opened(folder="runs/resnet50.b1k_in1k"), "which its folder's name holds"),
-        (Opened({"model_name": "timm/resnet50.b1k_in1k"}), "which the file names"),
-        (Opened({"args": {"model": "resnet50.b1k_in1k"}}), "which the file names"),
+        (Opened(name="resnet50.b1k_in1k-cats-finetuned.pth"), "by its file name"),
+        (Opened(name="resnet50.b1k_in1k.finetuned.pth"), "by its file name"),
+        (Opened(name="finetuned-from-resnet50.b1k_in1k.pth"), "by its file name"),
+        (Opened(name="not-resnet50.b1k_in1k.pth"), "by its file name"),
+        (Opened(folder="distilled-from-resnet50.b1k_in1k/out"), "by its folder"),
+        (Opened(folder="runs/resnet50.b1k_in1k-cats"), "by its folder"),
+        (Opened(folder="runs/resnet50.b1k_in1k"), "by its folder"),
+        (Opened({"model_name": "timm/resnet50.b1k_in1k"}), "named in the file"),
+        (Opened({"args": {"model": "resnet50.b1k_in1k"}}), "named in the file"),
     ],
 )
 def test_what_may_only_have_started_from_weights_is_a_guess(file, how):
     fed = default_preprocessing(Architecture("timm", "resnet50"), file)
     assert fed.source.startswith(f"guessed: b1k_in1k, {how}, of timm's ")
     assert fed.guessed
+
+
+def test_a_tag_that_a_person_chose_is_surer_than_a_guess():
+    chosen = Architecture("timm", "resnet50", (), "a1_in1k")
+    file = Opened(name="not-resnet50.tv_in1k.pth")
+    assert default_preprocessing(chosen, file) == default_preprocessing(chosen)
 
 
 @pytest.mark.parametrize(

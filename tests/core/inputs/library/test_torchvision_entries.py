@@ -78,9 +78,7 @@ def test_weights_that_the_file_names_are_a_guess_as_a_training_starts_from_them(
     file = Opened({"hyper_parameters": {"weights": "IMAGENET1K_V1"}})
     fed = default_preprocessing(Architecture("torchvision", "resnet50"), file)
     assert (fed.resize, fed.guessed) == ((256, 256), True)
-    assert fed.source == (
-        "guessed: IMAGENET1K_V1, which the file names, of torchvision's 2 recipes"
-    )
+    assert fed.source == ("guessed: IMAGENET1K_V1, named in the file, of torchvision's 2 recipes")
 
 
 def test_digits_that_are_no_digest_tell_nothing():
