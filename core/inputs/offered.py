@@ -37,8 +37,9 @@ def preprocessing_choices(
     channels = input_channels(architecture)
     stated = None
     if file is not None:
-        likely, config = offers[0].preprocessing, timm_config_of(architecture)
-        stated = stated_preprocessing(file.metadata, likely, file.configs, config)
+        likely = replace(offers[0].preprocessing, channels=channels)
+        library = timm_config_of(architecture, file)
+        stated = stated_preprocessing(file.metadata, likely, file.configs, library)
     if stated is not None:
         if len(stated.mean) > channels > 1:
             lacking = f"mean and std of {len(stated.mean)} channels"

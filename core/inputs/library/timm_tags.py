@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from core.architectures import Architecture
-from core.inputs.library.known_weights import OpenedFile, Weights, weights_of
+from core.inputs.library.known_weights import OpenedFile, Told, Weights, weights_of
 from core.inputs.library.offer import Offer, distinct
 from core.inputs.preprocessing import Preprocessing
 from core.inputs.statements import read_config
@@ -28,16 +28,18 @@ def timm_offers(architecture: Architecture, file: OpenedFile | None) -> tuple[Of
     if not tags:
         return ()
     name, size = architecture.name, architecture.size("img_size")
-    told = weights_of(file, [_weights(name, tag, config) for tag, config in tags.items()])
-    first = list(tags)[told[0]] if told else next(iter(tags))
+    told = _told(architecture, file, tags)
+    first = list(tags)[told.number] if told else next(iter(tags))
     others = [tag for tag in _alike(architecture, tags) if tag != first]
     offers = distinct(_offer(name, tag, tags[tag], size) for tag in (first, *others))
-    source = f"timm's data config for {_full(name, first)}"
-    guessed = told is None and not architecture.tag and len(offers) > 1
-    if told:
-        source += f", {told[1]}"
-    elif guessed:
-        source = f"guessed: {first or name}, of timm's {count(len(offers))} recipes"
+    certain = bool(architecture.tag) or (told is not None and told.certain)
+    guessed = not certain and len(offers) > 1
+    source = offers[0].preprocessing.source
+    if guessed:
+        how = f", {told.how}" if told else ""
+        source = f"guessed: {first or name}{how}, of timm's {count(len(offers))} recipes"
+    elif told and told.certain:
+        source += f", {told.how}"
     default = replace(offers[0].preprocessing, source=source, guessed=guessed)
     tested = None if size else _at_test(name, first, tags[first])
     return distinct(
@@ -45,12 +47,21 @@ def timm_offers(architecture: Architecture, file: OpenedFile | None) -> tuple[Of
     )
 
 
-def timm_config_of(architecture: Architecture) -> Mapping[str, object]:
-    """The `pretrained_cfg` with which timm builds the model; empty if it has none."""
-    from timm import get_pretrained_cfg
+def timm_config_of(architecture: Architecture, file: OpenedFile | None) -> Mapping[str, object]:
+    """The `pretrained_cfg` that timm has of the first of `timm_offers`; empty if it has none."""
+    tags = _tags(architecture) if architecture.library == "timm" else {}
+    told = _told(architecture, file, tags)
+    configs = list(tags.values())
+    return configs[told.number if told else 0].to_dict() if configs else {}
 
-    known = get_pretrained_cfg(architecture.tagged_name) if architecture.library == "timm" else None
-    return known.to_dict() if known else {}
+
+def _told(
+    architecture: Architecture, file: OpenedFile | None, tags: Mapping[str, PretrainedCfg]
+) -> Told | None:
+    """The file's weights; the architecture's own tag is surer than a guess."""
+    known = [_weights(architecture.name, tag, config) for tag, config in tags.items()]
+    told = weights_of(file, known)
+    return told if told and (told.certain or not architecture.tag) else None
 
 
 def _tags(architecture: Architecture) -> Mapping[str, PretrainedCfg]:

@@ -31,16 +31,17 @@ def torchvision_offers(architecture: Architecture, file: OpenedFile | None) -> t
         return ()
     told = weights_of(file, [Weights((str(e), e.name), e.url) for e in entries])
     fitting = [entry for entry in entries if _fits(entry, signature(architecture))] or entries
-    first = entries[told[0]] if told else fitting[0]
+    first = entries[told.number] if told else fitting[0]
     offers = distinct(
         offer for entry in _first(first, fitting) for offer in _offers(architecture, entry)
     )
+    guessed = not (told and told.certain) and _differ(architecture, fitting)
     source = f"torchvision's own recipe for {first}"
-    guessed = told is None and _differ(architecture, fitting)
-    if told:
-        source += f", {told[1]}"
-    elif guessed:
-        source = f"guessed: {first.name}, of torchvision's {count(len(offers))} recipes"
+    if guessed:
+        how = f", {told.how}" if told else ""
+        source = f"guessed: {first.name}{how}, of torchvision's {count(len(offers))} recipes"
+    elif told and told.certain:
+        source += f", {told.how}"
     if architecture.name in TRANSFORM_INPUT:
         source += ", normalised as its transform_input does"
     default = replace(offers[0].preprocessing, source=source, guessed=guessed)

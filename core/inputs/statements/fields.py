@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from core.inputs.preprocessing import INTERPOLATIONS, MAX_EDGE
 
@@ -35,16 +35,31 @@ def positive(value: object) -> float | None:
 def edges_of(value: object) -> tuple[int, int] | None:
     """A size as (height, width); None if it is not one, or too large.
 
-    It may be 64, [64], [64, 48], [3, 64, 48], {"height": 64, "width": 48} or {"shortest_edge": 64}.
+    It may be 64, [64], [64, 48], [3, 64, 48], [64, 48, 3], {"height": 64, "width": 48} or
+    {"shortest_edge": 64}.
     """
     if isinstance(value, Mapping):
         edge = value.get("shortest_edge")
         value = [edge] if edge else [value.get("height"), value.get("width")]
     parts = numbers(value)
-    if not 1 <= len(parts) <= 3 or any(part != int(part) for part in parts):
+    if len(parts) == 3:
+        channels = channels_of(value)
+        parts = () if channels is None else parts[1:] if parts[0] == channels else parts[:2]
+    if not 1 <= len(parts) <= 2 or any(part != int(part) for part in parts):
         return None
-    height, width = int(parts[-2] if len(parts) > 1 else parts[0]), int(parts[-1])
+    height, width = int(parts[0]), int(parts[-1])
     return (height, width) if 1 <= min(height, width) <= max(height, width) <= MAX_EDGE else None
+
+
+def channels_of(value: object) -> int | None:
+    """The channels in a size of three numbers, which stand first or last and are the fewest; None
+    if there are none."""
+    parts = numbers(value)
+    if len(parts) != 3:
+        return None
+    first_is = parts[0] in (1, 3) or parts[0] < min(parts[1:])
+    channels = parts[0] if first_is else parts[2]
+    return int(channels) if first_is or channels < min(parts[:2]) else None
 
 
 def whole_of(size: tuple[int, int], share: float) -> tuple[int, int] | None:
@@ -86,6 +101,24 @@ def interpolation(value: object) -> str | None:
     if len(number) == 1 and number[0] in range(len(PILLOW_RESAMPLING)):
         return PILLOW_RESAMPLING[int(number[0])]
     return None
+
+
+FLAGS: Mapping[str, bool] = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+
+
+def flag(value: object) -> bool | None:
+    """Yes or no, as a truth value, a number or a text; None if it is neither."""
+    if isinstance(value, str):
+        return FLAGS.get(value.strip().lower())
+    return bool(value) if isinstance(value, int | float) and value in (0, 1) else None
+
+
+def first(entry: Mapping[str, object], names: Sequence[str]) -> object:
+    """The value of the first of these fields that states something; None if none does."""
+    return next((entry[name] for name in names if entry.get(name) is not None), None)
 
 
 def mapping(value: object) -> Mapping[str, object] | None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from core.inputs.preprocessing import Preprocessing
+from core.inputs.statements.fields import first, flag
 from core.inputs.statements.steps import Step, is_steps, read_steps, steps_in
 from core.inputs.statements.understood import Reading, with_mean_and_std
 
@@ -20,6 +21,9 @@ ELSEWHERE = frozenset(
     }
 )
 """Fields of a `data_preprocessor` that change nothing of an image of the usual size."""
+
+TURNED = ("to_rgb", "bgr_to_rgb", "rgb_to_bgr")
+"""Fields that turn the order of the channels, which is blue first in an image that is loaded."""
 
 WORDS = ("data_preprocessor", "img_norm_cfg", "test_pipeline")
 """One of them is in the text of every config that states preprocessing."""
@@ -36,14 +40,17 @@ PIPELINES = (
 
 def read_values(entry: Mapping[str, object], otherwise: Preprocessing) -> Reading:
     """The reading of a `data_preprocessor` or an `img_norm_cfg`: mean, std and channel order."""
-    turned = entry.get("to_rgb", entry.get("bgr_to_rgb", entry.get("rgb_to_bgr", False)))
+    named = first(entry, TURNED)
+    turned = False if named is None else flag(named)
     reading = Reading(otherwise)
     if entry.get("mean") is None and entry.get("std") is None:
         reading = reading.normalised((0.0,) * 3, (1 / 255,) * 3)
     else:
         reading = with_mean_and_std(reading, entry.get("mean"), entry.get("std"), scale=255.0)
+    if turned is None:
+        reading = reading.lacking("to_rgb", named)
     reading = reading.in_bgr(not turned)
-    return reading.without(entry, ELSEWHERE | {"mean", "std", "to_rgb", "bgr_to_rgb", "rgb_to_bgr"})
+    return reading.without(entry, ELSEWHERE | {"mean", "std", *TURNED})
 
 
 def is_project(config: Mapping[str, object]) -> bool:
@@ -56,8 +63,8 @@ def read_project(config: Mapping[str, object], otherwise: Preprocessing) -> Read
     values, steps = _values(config), _steps(config)
     if not steps:
         return read_values(values or {}, otherwise)
-    reading = read_steps(steps, openmmlab=True)
-    if values is not None and not any(name == "Normalize" for name, _ in steps):
+    reading = read_steps(steps, otherwise, openmmlab=True)
+    if values is not None and not any(step.name == "Normalize" for step in steps):
         own = read_values(values, reading.preprocessing)
         lacking = (*reading.not_understood, *own.not_understood)
         return replace(own, on=own.on | reading.on, not_understood=lacking)

@@ -9,20 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from core.inputs.preprocessing import IMAGENET, RESIZED_AS_TENSORS
+from core.inputs.preprocessing import IMAGENET, RESIZED_AS_TENSORS, Preprocessing
 from core.inputs.statements.fields import edges_of, numbers, positive, whole_of
-from core.inputs.statements.understood import COMPLETE, Reading
-
-STANDARD = frozenset(
-    {
-        *("Beit", "Bit", "Blip", "Chameleon", "ChineseCLIP", "CLIP", "DeiT", "Flava"),
-        *("EfficientNet", "Llava", "MobileNetV1", "MobileNetV2", "MobileViT"),
-        *("OwlViT", "Pvt", "Segformer", "Siglip", "ViT", "DPT", "RTDetr", "Sam2"),
-        *("Sam3", "Sapiens2", "SegGpt", "Tipsv2", "ConvNext", "PoolFormer", "Levit"),
-    }
-)
-"""The processors, by the part of their name before `ImageProcessor`, that resize, crop in the
-middle, rescale and normalise, in this order."""
+from core.inputs.statements.processor_defaults import DEFAULTS
+from core.inputs.statements.understood import COMPLETE, INTERPOLATION, VALUES, Reading
 
 KEEPS_PROPORTIONS = frozenset(
     {
@@ -59,21 +49,54 @@ def is_processor(entry: Mapping[str, object]) -> bool:
     )
 
 
-def read_processor(entry: Mapping[str, object]) -> Reading:
-    """The reading of an image processor: a complete statement."""
-    kind = _kind(entry)
-    defaults = replace(IMAGENET, as_tensor=True)
-    reading = Reading(defaults, COMPLETE)
-    if kind not in STANDARD:
-        named = entry.get("image_processor_type") or entry.get("feature_extractor_type")
-        reading = reading.lacking("image_processor_type", named or "none")
+def read_processor(stated: Mapping[str, object], otherwise: Preprocessing) -> Reading:
+    """The reading of an image processor: a complete statement if its class is known, which does
+    what the file leaves out. Of another class that is named, and is as in `otherwise`."""
+    kind = _kind(stated)
+    reading, entry = Reading(replace(IMAGENET, as_tensor=True, bgr=otherwise.bgr), COMPLETE), stated
+    if kind in DEFAULTS:
+        entry = {**DEFAULTS[kind], **stated}
+    else:
+        reading, entry = _of_unknown_class(stated, otherwise)
     reading = _sized(reading, entry, kind)
-    reading = reading.interpolated("resample", entry.get("resample"))
+    if "resample" in entry:
+        reading = _resampled(reading, entry["resample"])
+    if VALUES in reading.on:
+        reading = _scaled(reading, entry, kind)
+    return reading.without(entry, READ | ELSEWHERE | _unused(entry))
+
+
+def _of_unknown_class(
+    stated: Mapping[str, object], otherwise: Preprocessing
+) -> tuple[Reading, Mapping[str, object]]:
+    """The reading before any field of a class is read whose defaults are not known, and the fields
+    with what most classes do."""
+    named = stated.get("image_processor_type") or stated.get("feature_extractor_type")
+    reading = Reading(replace(otherwise, as_tensor=True), COMPLETE)
+    reading = reading.lacking("image_processor_type", named or "none")
+    usual = {"do_normalize": "image_mean" in stated, "do_center_crop": "crop_size" in stated}
+    for name in (
+        "resample",
+        "do_normalize",
+        *(["do_center_crop"] if "crop_size" in stated else []),
+    ):
+        if name not in stated:
+            reading = reading.lacking(name, "is left out")
+    if "resample" not in stated:
+        reading = replace(reading, on=reading.on - {INTERPOLATION})
+    if "do_normalize" not in stated and "image_mean" not in stated:
+        reading = replace(reading, on=reading.on - {VALUES})
+    return reading, {**usual, **stated}
+
+
+def _resampled(reading: Reading, stated: object) -> Reading:
+    if stated is None:
+        return reading.lacking("resample", None)
+    reading = reading.interpolated("resample", stated)
     way = reading.preprocessing.interpolation
     if way not in RESIZED_AS_TENSORS:
-        reading = reading.lacking("resample", f"{way} on a tensor")
-    reading = _scaled(reading, entry, kind)
-    return reading.without(entry, READ | ELSEWHERE | _unused(entry))
+        return reading.lacking("resample", f"{way} on a tensor")
+    return reading
 
 
 def _kind(entry: Mapping[str, object]) -> str:
@@ -152,7 +175,8 @@ def _enlarged(
 
 def _scaled(reading: Reading, entry: Mapping[str, object], kind: str) -> Reading:
     """The reading with rescaling and normalisation as mean and std for values from 0 to 1."""
-    bgr = bool(entry.get("do_flip_channel_order"))
+    if entry.get("do_flip_channel_order"):
+        reading = reading.in_bgr(True)
     factor = 1.0
     if entry.get("do_rescale", True):
         stated = positive(entry.get("rescale_factor", 1 / 255))
@@ -173,7 +197,7 @@ def _scaled(reading: Reading, entry: Mapping[str, object], kind: str) -> Reading
         # image_processing_efficientnet.py divides by std once more, and takes no mean.
         top = _three(entry.get("image_std")) or top
     scale = factor * 255
-    return reading.in_bgr(bgr).normalised(
+    return reading.normalised(
         tuple((m - offset) / scale for m in mean),
         tuple(s * t / scale for s, t in zip(std, top, strict=True)),
     )

@@ -15,6 +15,7 @@ from core.inputs.statements.steps import is_steps, read_steps, steps_in
 from core.inputs.statements.understood import (
     COMPLETE,
     INTERPOLATION,
+    ORDER,
     SIZE,
     VALUES,
     Reading,
@@ -30,7 +31,7 @@ STATED = frozenset(
         *("preprocessing", "preprocess", "preprocessor", "preprocessor_config", "img_norm_cfg"),
         *("normalization", "normalize", "transform", "transforms", "image_processor"),
         *("feature_extractor", "data_config", "pretrained_cfg", "default_cfg"),
-        *("data_preprocessor", "test_pipeline"),
+        *("data_preprocessor", "test_pipeline", "preprocess_cfg", "preprocessor_config.json"),
     }
 )
 """Metadata keys under which training scripts keep their preprocessing. For an evaluation it may be
@@ -40,7 +41,13 @@ EVALUATION = ("test", "val", "valid", "validation", "eval", "evaluation", "infer
 """How scripts call what is not training, the most final first."""
 
 OPTIONS = frozenset(
-    {"args", "opt", "opts", "options", "hyper_parameters", "hparams", "config", "cfg", "params"}
+    {
+        *("args", "opt", "opts", "options", "hyper_parameters", "hparams", "config", "cfg"),
+        *("params", "data", "dataset", "datamodule", "data_module", "image", "images", "input"),
+        *("inputs", "model", "model_args", "model_kwargs", "model_config", "model_cfg"),
+        *("datamodule_hyper_parameters", "hyperparameters", "hyper_params", "train_args"),
+        *("training_args", "settings", "conf"),
+    }
 )
 """Metadata keys under which scripts keep their options, among which a few are on images."""
 
@@ -70,15 +77,15 @@ def stated_preprocessing(
     metadata: Mapping[str, object],
     otherwise: Preprocessing,
     beside: Mapping[str, object] | None = None,
-    config: Mapping[str, object] | None = None,
+    library: Mapping[str, object] | None = None,
 ) -> Preprocessing | None:
     """The preprocessing that a checkpoint states, with `otherwise` for the rest.
 
     `beside` are the configurations beside the file, by their names, None for one that cannot be
-    read; `config` is the architecture's own `pretrained_cfg` where it is timm's. What is stated and
-    not understood is named in the result. None if nothing is stated.
+    read; `library` is the config that timm has of the weights, if the architecture is timm's. What
+    is stated and not understood is named in the result. None if nothing is stated.
     """
-    own = config or {}
+    own = library or {}
     found = [*_statements(metadata, "", DEPTH, own), *_options("metadata", metadata, own)]
     for name, document in (beside or {}).items():
         if document is None:
@@ -96,7 +103,7 @@ def _joined(found: Sequence[Statement], otherwise: Preprocessing) -> Preprocessi
     lacking: list[str] = []
     for statement in found:
         reading = statement.read(otherwise)
-        adds = reading.on - on if reading.on else not on and reading.not_understood
+        adds = reading.on - on or (reading.not_understood and not on >= COMPLETE)
         if adds:
             used.append(statement)
             lacking += [each for each in reading.not_understood if each not in lacking]
@@ -110,7 +117,7 @@ def _joined(found: Sequence[Statement], otherwise: Preprocessing) -> Preprocessi
         preprocessing,
         not_understood=tuple(lacking),
         source=_source(used, on, otherwise),
-        guessed=otherwise.guessed and on != COMPLETE,
+        guessed=otherwise.guessed and not on >= COMPLETE,
     )
 
 
@@ -123,17 +130,19 @@ def _source(used: Sequence[Statement], on: Set[Subject], otherwise: Preprocessin
             for statement in sorted(used, key=lambda statement: statement.rank != BESIDE)
         )
     )
-    if on == COMPLETE:
+    if on >= COMPLETE:
         return places
     if not on:
         return otherwise.source
     rest = otherwise.source.partition(", as neither ")[0]
-    stated = listed([word for each in (SIZE, INTERPOLATION, VALUES) if each in on for word in each])
+    stated = listed(
+        [word for each in (SIZE, INTERPOLATION, VALUES, ORDER) if each in on for word in each]
+    )
     return f"{rest}; {stated} from {places}"
 
 
 def _statements(
-    tree: Mapping[str, object], path: str, depth: int, config: Mapping[str, object]
+    tree: Mapping[str, object], path: str, depth: int, library: Mapping[str, object]
 ) -> Iterator[Statement]:
     """The statements in a part of the metadata, those of one level in the order of the file."""
     for key, value in tree.items():
@@ -142,14 +151,14 @@ def _statements(
         entry = mapping(value)
         if name is None:
             continue
-        statement = _statement(name, where, value, entry)
+        statement = _statement(name, where, value, entry, library)
         if statement is not None:
             yield statement
         elif entry is not None:
             if name in OPTIONS:
-                yield from _options(where, entry, config)
+                yield from _options(where, entry, library)
             if depth > 1:
-                yield from _statements(entry, where, depth - 1, config)
+                yield from _statements(entry, where, depth - 1, library)
 
 
 def _of_evaluation(key: str) -> str | None:
@@ -161,29 +170,40 @@ def _of_evaluation(key: str) -> str | None:
 
 
 def _statement(
-    name: str, where: str, value: object, entry: Mapping[str, object] | None
+    name: str,
+    where: str,
+    value: object,
+    entry: Mapping[str, object] | None,
+    library: Mapping[str, object],
 ) -> Statement | None:
     """The statement that a value under a key is; None if it is none."""
     if name in STATED and is_steps(steps := steps_in(value)):
         mm = name == "test_pipeline"
-        return Statement(EXACT, where, lambda _: read_steps(steps, openmmlab=mm))
+        return Statement(EXACT, where, partial(read_steps, steps, openmmlab=mm))
     if entry is None:
         return _text(name, where, value)
     if is_processor(entry):
-        return Statement(EXACT, where, lambda _: read_processor(entry))
-    if name in ("pretrained_cfg", "default_cfg") or (
-        name in STATED and timm_config.is_config(entry)
+        return Statement(EXACT, where, partial(read_processor, entry))
+    if (
+        name in ("pretrained_cfg", "default_cfg")
+        or (name in STATED and timm_config.is_config(entry))
+        or (name == "config.json" and timm_config.is_whole_file(entry))
     ):
-        return Statement(EXACT, where, lambda _: timm_config.read_config(entry))
+        return Statement(
+            EXACT, where, lambda otherwise: timm_config.read_config(entry, otherwise, library)
+        )
     if name in ("data_preprocessor", "img_norm_cfg"):
         return Statement(EXACT, where, partial(openmmlab.read_values, entry))
+    if name == "preprocess_cfg":
+        return Statement(EXACT, where, partial(plain_entries.read_open_clip, entry))
     if openmmlab.is_project(entry):
         return Statement(EXACT, where, partial(openmmlab.read_project, entry))
     if name in STATED:
         parts = {str(key).lower(): part for key, part in entry.items()}
         split = next((part for part in EVALUATION if part in parts), None)
         if split is not None:
-            return _statement(name, f"{where}.{split}", parts[split], mapping(parts[split]))
+            part = parts[split]
+            return _statement(name, f"{where}.{split}", part, mapping(part), library)
         return Statement(PLAIN, where, partial(plain_entries.read_entry, entry))
     return None
 
@@ -208,14 +228,14 @@ def _unread(where: str, value: object, otherwise: Preprocessing) -> Reading:
 
 
 def _options(
-    where: str, entry: Mapping[str, object], config: Mapping[str, object]
+    where: str, entry: Mapping[str, object], library: Mapping[str, object]
 ) -> Iterator[Statement]:
     """The statement that a script's options are."""
     if timm_config.is_options(entry):
         yield Statement(
             AMONG_OPTIONS,
             where,
-            lambda otherwise: timm_config.read_timm_options(entry, config, otherwise),
+            lambda otherwise: timm_config.read_timm_options(entry, library, otherwise),
         )
     else:
         yield Statement(AMONG_OPTIONS, where, partial(plain_entries.read_options, entry))

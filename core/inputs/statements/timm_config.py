@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from core.inputs.preprocessing import IMAGENET, Fit, Preprocessing
 from core.inputs.statements.fields import edges_of, positive, whole_of
-from core.inputs.statements.understood import COMPLETE, Reading, with_mean_and_std
+from core.inputs.statements.understood import Reading, with_mean_and_std
 
 FITS: Mapping[str, Fit] = {"center": "cover", "squash": "squash", "border": "pad"}
 """timm's crop modes."""
@@ -21,7 +21,10 @@ CROP_SHARE = 0.875
 DEFAULTS = replace(IMAGENET, interpolation="bicubic")
 """What timm does where a config does not say otherwise."""
 
-READ = frozenset({"input_size", "crop_pct", "crop_mode", "interpolation", "mean", "std"})
+SIZED = ("input_size", "crop_pct", "crop_mode")
+"""The fields that say together how an image gets its size."""
+
+READ = frozenset({*SIZED, "interpolation", "mean", "std"})
 
 ELSEWHERE = frozenset(
     {
@@ -37,10 +40,20 @@ ELSEWHERE = frozenset(
 at the usual size (timm/models/_pretrained.py)."""
 
 
-def read_config(config: Mapping[str, object]) -> Reading:
-    """The reading of a `pretrained_cfg` or a `data_config`: a complete statement."""
-    reading = Reading(DEFAULTS, COMPLETE)
-    reading = _sized(reading, config.get("input_size"), config)
+def read_config(
+    config: Mapping[str, object],
+    otherwise: Preprocessing = DEFAULTS,
+    library: Mapping[str, object] | None = None,
+) -> Reading:
+    """The reading of a `pretrained_cfg` or a `data_config`.
+
+    What it leaves out is not stated, and as in `otherwise`; how its size is made is as in
+    `library`, the config that timm has of the same weights. One that states a size and a share,
+    and no `crop_mode`, is from before timm had it, and crops.
+    """
+    sizes = {name: config[name] for name in SIZED if config.get(name) is not None}
+    known = {} if is_config(sizes) else library or {}
+    reading = _sized(Reading(otherwise), sizes, known)
     reading = reading.interpolated("interpolation", config.get("interpolation"))
     reading = with_mean_and_std(reading, config.get("mean"), config.get("std"))
     return reading.without(config, READ | ELSEWHERE)
@@ -49,6 +62,11 @@ def read_config(config: Mapping[str, object]) -> Reading:
 def is_config(entry: Mapping[str, object]) -> bool:
     """Whether a mapping has the fields of such a config."""
     return "input_size" in entry and ("crop_pct" in entry or "crop_mode" in entry)
+
+
+def is_whole_file(document: Mapping[str, object]) -> bool:
+    """Whether a `config.json` is such a config as a whole, as timm wrote it before 0.9."""
+    return {"architecture", "input_size"} <= set(document)
 
 
 CHANGE_IMAGES = ("crop_border_pixels", "tf_preprocessing", "naflex_loader", "use_test_size")
@@ -61,19 +79,17 @@ def is_options(entry: Mapping[str, object]) -> bool:
 
 
 def read_timm_options(
-    options: Mapping[str, object], config: Mapping[str, object], otherwise: Preprocessing
+    options: Mapping[str, object], library: Mapping[str, object], otherwise: Preprocessing
 ) -> Reading:
     """The reading of timm's options, of which None states nothing.
 
-    `config` is the architecture's own `pretrained_cfg`; empty if it is not timm's, and then the
-    rest is as in `otherwise`.
+    `library` is the config that timm has of the weights; empty if the architecture is not timm's,
+    and then the rest is as in `otherwise`.
     """
-    reading = Reading(otherwise)
-    asked = options.get("input_size") or options.get("img_size")
-    if asked or options.get("crop_pct") or options.get("crop_mode"):
-        stated = {**config, **{name: options[name] for name in READ if options.get(name)}}
-        known = asked or config.get("input_size") or list(otherwise.crop)
-        reading = _sized(reading, known, stated)
+    sizes = {name: options[name] for name in SIZED if options.get(name)}
+    if options.get("img_size"):
+        sizes.setdefault("input_size", options["img_size"])
+    reading = _sized(Reading(otherwise), sizes, library)
     reading = reading.interpolated("interpolation", options.get("interpolation"))
     reading = with_mean_and_std(reading, options.get("mean"), options.get("std"))
     for name in CHANGE_IMAGES:
@@ -83,11 +99,18 @@ def read_timm_options(
     return reading.lacking("input_img_mode", colours) if colours not in (None, "RGB") else reading
 
 
-def _sized(reading: Reading, stated: object, config: Mapping[str, object]) -> Reading:
+def _sized(
+    reading: Reading, stated: Mapping[str, object], library: Mapping[str, object]
+) -> Reading:
     """The reading with the size, the share of it that is kept, and the way it is made."""
-    crop = DEFAULTS.crop if stated is None else edges_of(stated)
-    if crop is None:
-        return reading.lacking("input_size", stated)
+    if not stated:
+        return reading
+    crop, config = reading.preprocessing.crop, {**library, **stated}
+    if "input_size" in stated:
+        found = edges_of(stated["input_size"])
+        if found is None:
+            return reading.lacking("input_size", stated["input_size"])
+        crop = found
     share = CROP_SHARE if config.get("crop_pct") is None else positive(config["crop_pct"])
     resize = whole_of(crop, share) if share else None
     if resize is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from core.inputs.preprocessing import Fit, Preprocessing
@@ -10,10 +10,11 @@ from core.inputs.statements.fields import LARGEST, LEAST, interpolation, numbers
 
 Subject = tuple[str, ...]
 SIZE, INTERPOLATION, VALUES = ("size",), ("interpolation",), ("mean", "std")
+ORDER = ("channel order",)
 """What a statement may be on, in words."""
 
 COMPLETE: Set[Subject] = frozenset({SIZE, INTERPOLATION, VALUES})
-"""What a statement is on that leaves nothing open."""
+"""What a statement is on that leaves nothing open: images are RGB if nothing else is said."""
 
 CAFFE_BGR = (103.939, 116.779, 123.68)
 """ImageNet's mean for blue, green and red, in which Caffe's models get their channels."""
@@ -57,7 +58,8 @@ class Reading:
 
     def in_bgr(self, bgr: bool) -> Reading:
         """The same with the order of the channels stated."""
-        return replace(self, preprocessing=replace(self.preprocessing, bgr=bgr))
+        changed = replace(self.preprocessing, bgr=bgr)
+        return replace(self, preprocessing=changed, on=self.on | {ORDER})
 
     def without(
         self, entry: Mapping[str, object], known: Set[str], *, off_is_nothing: bool = True
@@ -80,16 +82,18 @@ def with_mean_and_std(
 ) -> Reading:
     """The reading with mean and std as a file states them; None states none.
 
-    `scale` is the largest value of a pixel; where the file does not say it, values that no pixel
-    between 0 and 1 needs are for pixels from 0 to 255. Both have one value for all channels, or
-    one for each.
+    `scale` is the largest value of a pixel; where the file does not say it, the values do
+    (`scale_of`). Both have one value for all channels, or one for each.
     """
     if mean is None and std is None:
         return reading
     means, stds = numbers(mean), numbers(std)
+    if means and stds and scale is None:
+        scale = scale_of(means, stds)
     if (
         not means
         or not stds
+        or scale is None
         or min(stds) <= 0
         or not {len(means), len(stds)} <= {1, _most(means, stds)}
     ):
@@ -98,13 +102,21 @@ def with_mean_and_std(
         return reading
     length = _most(means, stds)
     means, stds = means * (length // len(means)), stds * (length // len(stds))
-    if scale is None:
-        scale = 255.0 if max(means) > 1 or max(stds) > 2 else 1.0
     if scale == 255 and length == 3 and is_caffe(means):
-        reading = reading.in_bgr(True)
+        reading = replace(reading, preprocessing=replace(reading.preprocessing, bgr=True))
     if scale != 1:
         means, stds = (tuple(value / scale for value in values) for values in (means, stds))
     return reading.normalised(means, stds)
+
+
+def scale_of(means: Sequence[float], stds: Sequence[float]) -> float | None:
+    """The largest value of a pixel for which these are meant: 1, or 255 if no pixel between 0 and 1
+    needs them; None if one of them is for the one, and the other for the other."""
+    if max(map(abs, means)) > 1:
+        return 255.0 if min(stds) >= 1 else None
+    if max(stds) <= 2:
+        return 1.0
+    return None if any(means) else 255.0
 
 
 def _most(means: tuple[float, ...], stds: tuple[float, ...]) -> int:

@@ -178,7 +178,10 @@ SAMPLE = {
             0.1,
         ),
         (
-            {"input_size": [3, 192, 128], "crop_pct": 0.5, "interpolation": "bicubic"},
+            {
+                **{"input_size": [3, 192, 128], "crop_pct": 0.5, "interpolation": "bicubic"},
+                **{"mean": list(IMAGENET.mean), "std": list(IMAGENET.std)},
+            },
             (384, 256),
             (192, 128),
             "bicubic",

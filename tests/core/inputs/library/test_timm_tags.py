@@ -70,17 +70,57 @@ def test_a_tag_in_the_name_of_the_folder_is_that_tag_for_every_one():
     "file",
     [
         Opened(name="resnet50.b1k_in1k.safetensors"),
+        Opened(name="resnet50.b1k_in1k (1).pth"),
         Opened(name="resnet50_b1k-532a802a.pth"),
         Opened(identity="sha256:532a802a" + "0" * 56),
-        Opened(folder="weights/resnet50.b1k_in1k"),
-        Opened({"model_name": "timm/resnet50.b1k_in1k"}),
+        Opened(name="model.safetensors", folder="weights/resnet50.b1k_in1k"),
         Opened(configs={"config.json": {"architecture": "resnet50", "tag": "b1k_in1k"}}),
+        Opened({"pretrained_cfg": {"architecture": "resnet50", "tag": "b1k_in1k"}}),
+        Opened({"pretrained_cfg": '{"tag": "b1k_in1k"}'}),
     ],
 )
 def test_what_is_around_the_weights_tells_their_tag(file):
     fed = default_preprocessing(Architecture("timm", "resnet50"), file)
-    assert "resnet50.b1k_in1k" in fed.source
+    assert fed.source.startswith("timm's data config for resnet50.b1k_in1k, ")
     assert not fed.guessed
+
+
+@pytest.mark.parametrize(
+    ("file", "how"),
+    [
+        (Opened(name="resnet50.b1k_in1k-cats-finetuned.pth"), "by its file name"),
+        (Opened(name="resnet50.b1k_in1k.finetuned.pth"), "by its file name"),
+        (Opened(name="finetuned-from-resnet50.b1k_in1k.pth"), "by its file name"),
+        (Opened(name="not-resnet50.b1k_in1k.pth"), "by its file name"),
+        (Opened(folder="distilled-from-resnet50.b1k_in1k/out"), "by its folder"),
+        (Opened(folder="runs/resnet50.b1k_in1k-cats"), "by its folder"),
+        (Opened(folder="runs/resnet50.b1k_in1k"), "by its folder"),
+        (Opened({"model_name": "timm/resnet50.b1k_in1k"}), "named in the file"),
+        (Opened({"args": {"model": "resnet50.b1k_in1k"}}), "named in the file"),
+    ],
+)
+def test_what_may_only_have_started_from_weights_is_a_guess(file, how):
+    fed = default_preprocessing(Architecture("timm", "resnet50"), file)
+    assert fed.source.startswith(f"guessed: b1k_in1k, {how}, of timm's ")
+    assert fed.guessed
+
+
+def test_a_tag_that_a_person_chose_is_surer_than_a_guess():
+    chosen = Architecture("timm", "resnet50", (), "a1_in1k")
+    file = Opened(name="not-resnet50.tv_in1k.pth")
+    assert default_preprocessing(chosen, file) == default_preprocessing(chosen)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"args": {"teacher": "resnet50.b1k_in1k", "model": "resnet50"}},
+        {"pretrained_cfg": {"architecture": "resnet18", "tag": "b1k_in1k"}},
+    ],
+)
+def test_weights_of_another_model_say_nothing(metadata):
+    source = default_preprocessing(Architecture("timm", "resnet50"), Opened(metadata)).source
+    assert source.startswith("guessed: a1_in1k, of timm's ")
 
 
 def test_a_word_that_is_also_a_tag_tells_nothing_elsewhere():

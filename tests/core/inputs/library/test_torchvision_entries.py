@@ -65,16 +65,20 @@ def test_entries_with_one_recipe_are_one_choice_and_no_guess():
         Opened(name="resnet50-0676ba61.pth"),
         Opened(name="resnet50-0676ba61 (1).pth"),
         Opened(identity="sha256:0676ba61" + "a" * 56),
-        Opened({"hyper_parameters": {"weights": "IMAGENET1K_V1"}}),
-        Opened({"weights": "ResNet50_Weights.IMAGENET1K_V1"}),
-        Opened({"url": "https://download.pytorch.org/models/resnet50-0676ba61.pth"}),
     ],
 )
-def test_a_name_a_digest_or_the_metadata_tells_which_weights_they_are(file):
+def test_a_name_or_a_digest_tells_which_weights_they_are(file):
     fed = default_preprocessing(Architecture("torchvision", "resnet50"), file)
     assert fed.resize == (256, 256)
     assert "IMAGENET1K_V1" in fed.source
     assert not fed.guessed
+
+
+def test_weights_that_the_file_names_are_a_guess_as_a_training_starts_from_them():
+    file = Opened({"hyper_parameters": {"weights": "IMAGENET1K_V1"}})
+    fed = default_preprocessing(Architecture("torchvision", "resnet50"), file)
+    assert (fed.resize, fed.guessed) == ((256, 256), True)
+    assert fed.source == ("guessed: IMAGENET1K_V1, named in the file, of torchvision's 2 recipes")
 
 
 def test_digits_that_are_no_digest_tell_nothing():

@@ -74,6 +74,7 @@ def test_a_model_that_was_trained_with_blue_first_gets_blue_first(tmp_path):
         ({"mean": MEAN, "std": STD, "to_rgb": True}, False),
         ({"mean": MEAN[::-1], "std": STD[::-1], "to_rgb": False}, True),
         ({"mean": MEAN[::-1], "std": STD[::-1]}, True),
+        ({"mean": MEAN[::-1], "std": STD[::-1], "to_rgb": "False"}, True),
         ({"type": "ImgDataPreprocessor", "mean": MEAN, "std": STD, "bgr_to_rgb": True}, False),
     ],
 )
@@ -97,6 +98,11 @@ def test_values_that_are_not_normalised_stay_between_0_and_255():
         (("'CenterCrop'", "'TenCrop'"), "step TenCrop"),
         (("edge='short'", "edge='long'"), "ResizeEdge {'scale': 236, 'edge': 'long'"),
         (("num_classes=1000", "letterbox=True"), "letterbox True"),
+        (("to_rgb=True", "to_rgb='maybe'"), "to_rgb maybe"),
+        (
+            ("'LoadImageFromFile'", "'LoadImageFromFile', color_type='grayscale'"),
+            "LoadImageFromFile color_type grayscale",
+        ),
     ],
 )
 def test_what_is_not_done_of_a_config_is_named(tmp_path, changed, named):

@@ -1,14 +1,19 @@
 """What a script of one's own states in plain fields is done, or named as not understood."""
 
+from dataclasses import replace
+
 import pytest
+import torch
+from torchvision import transforms as v1
 
 from core.architectures import Architecture
 from core.inputs import default_preprocessing, prepare
 from core.inputs.preprocessing import IMAGENET
-from tests.core.inputs.odd_images import photo
+from tests.core.inputs.odd_images import odd_images, photo
 from tests.core.inputs.opened import Opened
 
 RESNET = Architecture("torchvision", "resnet18")
+GREY = Architecture("timm", "resnet18", (("in_chans", 1),))
 HALF = (0.5, 0.5, 0.5)
 
 
@@ -77,10 +82,63 @@ def test_another_interpolation_is_named(way):
         ({"normalize": {"mean": 0.5, "std": 0.5, "per_image": True}}, "per_image True"),
         ({"size": 64, "crop_mode": "smart"}, "crop_mode smart"),
         ({"size": 64, "channel_order": "hsv"}, "channel_order hsv"),
+        ({"size": 64, "swap_rb": True}, "swap_rb True"),
+        ({"size": 64, "bgr": "maybe"}, "bgr maybe"),
+        ({"size": 64, "channels": 1}, "channels 1"),
+        ({"size": 64, "num_channels": 1}, "num_channels 1"),
+        ({"size": 64, "in_chans": 4}, "in_chans 4"),
+        ({"size": 64, "mode": "L"}, "mode L"),
+        ({"size": 64, "antialias": False}, "antialias False"),
+        ({"size": 64, "to_tensor": False, "mean": 0, "std": 1}, "to_tensor False"),
+        ({"input_size": [1, 64, 64]}, "input_size [1, 64, 64]"),
+        ({"input_size": [64, 64, 1]}, "input_size [64, 64, 1]"),
+        ({"input_size": [64, 65, 66]}, "input_size [64, 65, 66]"),
+        ({"mean": [0.5] * 3, "std": [255] * 3}, "std [255, 255, 255]"),
+        ({"mean": [123.7] * 3, "std": [0.229] * 3}, "std [0.229, 0.229, 0.229]"),
+        ({"mean": [0.5] * 3, "norm_mean": [0.4] * 3, "std": 1}, "norm_mean [0.4, 0.4, 0.4]"),
+        ({"img_size": 256, "crop_size": 224}, "img_size 256"),
+        ({"size": 64, "resize": 72, "crop": 60}, "size 64"),
+        ({"resize": 256, "crop": 224, "crop_pct": 1.0}, "crop_pct 1.0"),
+        ({"size": 64, "resample": 2, "interpolation": "bicubic"}, "resample 2"),
+        ({"normalize": {"mean": 0.5, "std": 0.5}, "mean": 0.4}, "mean 0.4"),
     ],
 )
 def test_a_field_that_is_not_done_is_named(entry, named):
     assert named in fed({"preprocessing": entry}).not_understood
+
+
+@pytest.mark.parametrize(
+    ("entry", "bgr"),
+    [
+        *(({"bgr": yes}, True) for yes in (True, 1, "true", "True", "1", "yes")),
+        *(({"bgr": no}, False) for no in (False, 0, "false", "0")),
+        *(({"to_rgb": no}, True) for no in (False, "False", 0)),
+        ({"to_rgb": True}, False),
+        ({"channel_order": "BGR"}, True),
+        ({"bgr": True, "channel_order": "bgr", "to_rgb": False}, True),
+        ({"mean": [104, 117, 123], "std": 1, "channel_order": "rgb"}, False),
+    ],
+)
+def test_the_order_of_the_channels_is_known_by_every_spelling(entry, bgr):
+    stated = fed({"preprocessing": {"size": 64, **entry}})
+    assert (stated.bgr, stated.not_understood) == (bgr, ())
+
+
+def test_orders_of_the_channels_that_contradict_each_other_are_all_named():
+    stated = fed({"preprocessing": {"size": 64, "bgr": False, "channel_order": "bgr"}})
+    assert (stated.bgr, stated.not_understood) == (False, ("bgr False", "channel_order bgr"))
+
+
+def test_grey_is_what_a_model_of_one_channel_gets():
+    entry = {"size": 64, "channels": 1, "grayscale": True, "mode": "L", "input_size": [1, 64, 64]}
+    grey = default_preprocessing(GREY, Opened({"preprocessing": entry}))
+    assert (grey.channels, grey.not_understood) == (1, ())
+    assert (
+        "channels 3"
+        in default_preprocessing(
+            GREY, Opened({"preprocessing": {"size": 64, "channels": 3}})
+        ).not_understood
+    )
 
 
 def test_normalisation_that_is_switched_off_is_not_done():
@@ -108,11 +166,28 @@ def test_what_is_named_alone_leaves_the_librarys_recipe_with_its_own_source():
         ({"resize": 72, "crop": 64}, ((72, 72), (64, 64), "cover")),
         ({"crop_size": 64, "crop_pct": 0.875}, ((73, 73), (64, 64), "cover")),
         ({"crop_size": 64, "crop_pct": 1.1}, ((58, 58), (64, 64), "cover")),
+        ({"crop_pct": 1.0}, ((224, 224), (224, 224), "cover")),
+        ({"input_size": [48, 64, 3]}, ((48, 64), (48, 64), "cover")),
+        ({"input_size": [3, 48, 64]}, ((48, 64), (48, 64), "cover")),
+        ({"size": {"width": 320, "height": 240}}, ((240, 320), (240, 320), "squash")),
+        ({"resize": [72, 64]}, ((72, 64), (72, 64), "squash")),
+        ({"resize": [72, 72], "crop": 64}, ((72, 72), (64, 64), "squash")),
+        ({"size": [64, 64]}, ((64, 64), (64, 64), "squash")),
+        ({"size": [64, 64], "fit": "cover"}, ((64, 64), (64, 64), "cover")),
+        ({"resize": [72], "crop": [64, 64]}, ((72, 72), (64, 64), "cover")),
     ],
 )
 def test_a_size_and_the_way_to_it_are_done(entry, expected):
     stated = fed({"preprocessing": entry})
     assert (stated.resize, stated.crop, stated.fit) == expected
+    assert stated.not_understood == ()
+
+
+def test_a_resize_to_two_numbers_is_torchvisions():
+    stated = fed({"preprocessing": {"resize": [72, 64], "normalize": False}})
+    transform = v1.Compose([v1.Resize((72, 64)), v1.ToTensor()])
+    for image in odd_images():
+        assert torch.equal(prepare(image, stated), transform(image))
 
 
 @pytest.mark.parametrize(
@@ -166,3 +241,107 @@ def test_a_size_beside_image_mean_is_that_of_the_images():
 
 def test_of_a_mean_that_cannot_be_read_the_std_is_named_only_if_it_is_there():
     assert fed({"preprocessing": {"mean": "imagenet"}}).not_understood == ("mean imagenet",)
+
+
+NAMES = ("image", "img", "norm", "pixel", "normalize", "dataset")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_mean_and_std_are_known_by_the_names_that_scripts_give_them(name):
+    stated = fed({"hparams": {f"{name}_mean": [0.1] * 3, f"{name}_std": [0.2] * 3}})
+    assert (stated.mean, stated.std) == ((0.1,) * 3, (0.2,) * 3)
+    assert fed({f"{name}_mean": 0.1, f"{name}_std": 0.2}).mean == (0.1,) * 3
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"hyper_parameters": {"data": {"img_size": 96, "mean": HALF, "std": HALF}}},
+        {"config": {"IMG_SIZE": 96, "MEAN": HALF, "STD": HALF}},
+        {"config": {"DATA": {"IMG-SIZE": 96, "PIXEL_MEAN": HALF, "PIXEL_STD": HALF}}},
+        {"args": {"model": {"image_size": 96}, "datamodule": {"mean": 0.5, "std": 0.5}}},
+        {
+            "transform": [
+                {"Resize": 110},
+                {"CenterCrop": 96},
+                "ToTensor",
+                {"Normalize": [HALF, HALF]},
+            ]
+        },
+    ],
+)
+def test_options_are_read_in_every_place_where_scripts_keep_them(metadata):
+    stated = fed(metadata)
+    assert (stated.crop, stated.resize, stated.mean) == ((96, 96), (110, 110), HALF)
+    assert stated.not_understood == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "changes", "words"),
+    [
+        ({"channel_order": "bgr"}, {"bgr": True}, "channel order"),
+        ({"bgr": True}, {"bgr": True}, "channel order"),
+        ({"interpolation": "bicubic"}, {"interpolation": "bicubic"}, "interpolation"),
+        ({"crop_pct": 1.0}, {"resize": (224, 224)}, "size"),
+        ({"resize": 300, "crop": 288}, {"resize": (300, 300), "crop": (288, 288)}, "size"),
+        ({"crop_mode": "squash"}, {"fit": "squash"}, "size"),
+    ],
+)
+def test_an_option_on_images_that_stands_alone_is_done(options, changes, words):
+    usual = fed({})
+    for metadata, place in (({"args": {**options, "lr": 0.1}}, "args"), (options, "metadata")):
+        source = f"{usual.source}; {words} from the checkpoint's own {place}"
+        assert fed(metadata) == replace(usual, source=source, **changes)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"image_size": 64, "normalize": False}, "normalize False"),
+        ({"image_size": 64, "grayscale": True}, "grayscale True"),
+        ({"grayscale": True}, "grayscale True"),
+        ({"normalize": False}, "normalize False"),
+        ({"resize": 256}, "resize 256"),
+        ({"crop": True}, "crop True"),
+        ({"bgr": True, "channel_order": "rgb"}, "channel_order rgb"),
+        ({"interpolation": "random"}, "interpolation random"),
+        ({"val_resize_size": 256, "val_crop_size": 224, "backend": "tensor"}, "backend tensor"),
+    ],
+)
+def test_an_option_that_is_probably_on_images_and_is_not_done_is_named(options, named):
+    assert named in fed({"hyper_parameters": options}).not_understood
+
+
+def test_what_is_named_among_options_is_named_beside_a_statement_on_a_part():
+    stated = fed({"preprocessing": {"size": 64}, "args": {"grayscale": True, "bgr": True}})
+    assert (stated.crop, stated.bgr) == ((64, 64), True)
+    assert stated.not_understood == ("grayscale True",)
+
+
+OPEN_CLIP = {
+    **{"size": 336, "mode": "RGB", "mean": list(HALF), "std": list(HALF)},
+    **{"interpolation": "bicubic", "resize_mode": "shortest", "fill_color": 0},
+}
+
+
+@pytest.mark.parametrize("place", [(), ("model_cfg",)])
+def test_open_clips_preprocess_cfg_is_done(place):
+    entry = {"preprocess_cfg": OPEN_CLIP}
+    stated = fed({place[0]: entry} if place else entry)
+    assert (stated.crop, stated.fit, stated.interpolation) == ((336, 336), "cover", "bicubic")
+    assert (stated.mean, stated.not_understood) == (HALF, ())
+    assert stated.source == f"the checkpoint's own {'.'.join((*place, 'preprocess_cfg'))}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "fit", "named"),
+    [
+        ({"size": [336, 336], "resize_mode": None}, "cover", ()),
+        ({"resize_mode": "squash"}, "squash", ()),
+        ({"resize_mode": "longest"}, "cover", ("crop_mode longest", "fill_color 0")),
+    ],
+)
+def test_open_clips_ways_of_resizing_are_done_or_named(changes, fit, named):
+    entry = {key: each for key, each in {**OPEN_CLIP, **changes}.items() if each is not None}
+    stated = fed({"preprocess_cfg": entry})
+    assert (stated.fit, stated.not_understood) == (fit, named)

@@ -3,6 +3,7 @@
 import importlib
 import json
 import pkgutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from transformers.image_processing_backends import TorchvisionBackend
 
 from core.inputs import prepare, stated_preprocessing
 from core.inputs.preprocessing import IMAGENET
+from core.inputs.statements.processor_defaults import DEFAULTS
 from tests.core.inputs.odd_images import odd_images
 
 
@@ -65,6 +67,36 @@ def test_a_processor_of_images_is_done_to_the_value(name):
     assert_fed_alike(fed, processor)
 
 
+@pytest.mark.parametrize("kind", sorted(DEFAULTS))
+def test_a_field_that_is_left_out_is_what_its_class_does(kind):
+    whole = PROCESSORS[f"{kind}ImageProcessor"]().to_dict()
+    assert read({"image_processor_type": f"{kind}ImageProcessor"}) == read(whole)
+    for name in {*whole} & {*DEFAULTS[kind]}:
+        assert read({key: each for key, each in whole.items() if key != name}) == read(whole), name
+
+
+def test_what_an_unknown_class_leaves_out_is_named_and_as_in_the_library():
+    stated = {
+        **{"image_processor_type": "MyImageProcessor", "size": {"height": 64, "width": 64}},
+        **{"image_mean": [0.5] * 3, "image_std": [0.25] * 3, "crop_size": 56},
+    }
+    fed = stated_preprocessing(
+        {"image_processor": stated}, replace(IMAGENET, interpolation="bicubic")
+    )
+    assert (fed.resize, fed.crop, fed.fit) == ((64, 64), (56, 56), "squash")
+    assert (fed.interpolation, fed.mean[0], fed.std[0]) == ("bicubic", 0.5, 0.25)
+    assert fed.guessed
+    assert fed.not_understood == (
+        "image_processor_type MyImageProcessor",
+        "resample is left out",
+        "do_normalize is left out",
+        "do_center_crop is left out",
+    )
+    bare = read({"image_processor_type": "MyImageProcessor", "size": 64})
+    assert (bare.mean, bare.std) == (IMAGENET.mean, IMAGENET.std)
+    assert "do_normalize is left out" in bare.not_understood
+
+
 @pytest.mark.parametrize("name", sorted({*PROCESSORS} - {*UNDERSTOOD}))
 def test_every_other_processor_is_named_as_not_understood(name):
     try:
@@ -116,6 +148,7 @@ def test_what_a_processor_changes_is_done_too(name, changes):
         ({"size": 10**9}, "size 1000000000"),
         ({"resample": 1}, "resample lanczos on a tensor"),
         ({"resample": 77}, "resample 77"),
+        ({"resample": None}, "resample None"),
         ({"do_resize": False}, "do_resize False"),
         ({"do_pad": True, "pad_size": {"height": 256, "width": 256}}, "do_pad True"),
         ({"image_std": [0, 0, 0]}, "image_std [0, 0, 0]"),

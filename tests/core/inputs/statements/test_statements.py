@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 
@@ -48,7 +49,25 @@ def test_timms_config_beside_the_file_is_read():
     }
     fed = default_preprocessing(RESNET, Opened(configs={"config.json": config}))
     assert (fed.crop, fed.fit) == ((160, 160), "squash")
-    assert fed.source == "config.json.pretrained_cfg beside the file"
+    assert fed.source == (
+        "torchvision's own recipe for ResNet18_Weights.IMAGENET1K_V1; "
+        "size from config.json.pretrained_cfg beside the file"
+    )
+
+
+def test_timms_older_config_beside_the_file_which_has_all_at_its_top_is_read():
+    whole = timm.get_pretrained_cfg("resnet50.tv_in1k").to_dict()
+    config = {"architecture": "resnet50", "num_classes": 1000, **whole, "crop_pct": 0.9}
+    fed = default_preprocessing(RESNET, Opened(configs={"config.json": config}))
+    assert (fed.resize, fed.crop, fed.interpolation) == ((248, 248), (224, 224), "bilinear")
+    assert (fed.source, fed.not_understood) == ("config.json beside the file", ())
+
+
+def test_a_preprocessor_config_without_a_class_is_read_for_what_it_states():
+    config = {"image_mean": [0.5] * 3, "image_std": [0.25] * 3, "size": 96}
+    fed = default_preprocessing(RESNET, Opened(configs={"preprocessor_config.json": config}))
+    assert (fed.crop, fed.mean, fed.std) == ((96, 96), (0.5,) * 3, (0.25,) * 3)
+    assert fed.source.endswith("; size, mean and std from preprocessor_config.json beside the file")
 
 
 def test_a_configuration_that_cannot_be_read_is_named():

@@ -100,6 +100,135 @@ def test_steps_written_as_data_are_done():
     assert (fed.mean, fed.std) == (tuple(MEAN), tuple(STD))
 
 
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [
+            {"Resize": {"size": [64, 64]}},
+            {"ToTensor": {}},
+            {"Normalize": {"mean": MEAN, "std": STD}},
+        ],
+        [{"Resize": [64, 64]}, {"ToTensor": None}, {"Normalize": [MEAN, STD]}],
+        {"Resize": {"size": [64, 64]}, "ToTensor": {}, "Normalize": {"mean": MEAN, "std": STD}},
+        [{"Resize": [64, 64]}, "ToTensor", {"Normalize": [MEAN, STD]}],
+    ],
+)
+def test_a_step_may_be_written_by_its_name(steps):
+    fed = default_preprocessing(RESNET, Opened({"transform": steps}))
+    assert (fed.resize, fed.fit, fed.not_understood) == ((64, 64), "squash", ())
+    assert (fed.mean, fed.std) == (tuple(MEAN), tuple(STD))
+
+
+@pytest.mark.parametrize(
+    ("step", "named"),
+    [
+        ("Grayscale", "step Grayscale"),
+        ("make it nice", "step make it nice"),
+        ({"Rotate": 3}, "step Rotate"),
+        ({"Normalize": "imagenet"}, "Normalize arguments imagenet"),
+    ],
+)
+def test_a_step_by_its_name_that_is_not_done_is_named(step, named):
+    fed = default_preprocessing(RESNET, Opened({"transform": [{"Resize": [64, 64]}, step]}))
+    assert named in fed.not_understood
+
+
+SIZED = [{"type": "Resize", "size": 256}, {"type": "CenterCrop", "size": 224}]
+IMAGENET_STEP = {
+    **{"type": "Normalize", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+}
+
+
+def steps(*added):
+    return default_preprocessing(RESNET, Opened({"val_transforms": [*SIZED, *added]}))
+
+
+@pytest.mark.parametrize(
+    ("added", "mean", "std"),
+    [
+        ([IMAGENET_STEP], 0.485, 0.229),
+        ([{"type": "PILToTensor"}, IMAGENET_STEP], 0.485, 0.229),
+        ([{**IMAGENET_STEP, "mean": [123.7] * 3, "std": [58.4] * 3}], 123.7 / 255, 58.4 / 255),
+        ([{"type": "ToDtype", "scale": "True"}, IMAGENET_STEP], 0.485, 0.229),
+        ([{"type": "ToDtype"}, IMAGENET_STEP], 0.485 / 255, 0.229 / 255),
+        ([{"type": "ToTensor"}], 0, 1),
+        ([{"type": "PILToTensor"}], 0, 1 / 255),
+    ],
+)
+def test_values_are_on_the_scale_that_the_steps_or_the_numbers_tell(added, mean, std):
+    fed = steps(*added)
+    assert (fed.mean[0], fed.std[0]) == pytest.approx((mean, std))
+    assert fed.not_understood == ()
+
+
+def test_steps_that_make_no_tensor_leave_its_values_to_the_library_and_say_so():
+    fed = steps()
+    assert (fed.mean[0], fed.std[0], fed.resize) == (0.485, 0.229, (256, 256))
+    assert fed.not_understood == ("steps without one to a tensor",)
+    assert "size and interpolation from the checkpoint's own val_transforms" in fed.source
+
+
+def albumentations(**fields):
+    """What A.to_dict() of albumentations' usual transform has, with other fields in Normalize."""
+    normalize = {"__class_fullname__": "Normalize", "mean": MEAN, "std": STD, **fields}
+    resize = {"__class_fullname__": "Resize", "height": 64, "width": 64, "interpolation": 1}
+    inner = [{"p": 1.0, **each} for each in (resize, normalize)]
+    whole = {"__class_fullname__": "Compose", "transforms": inner}
+    return default_preprocessing(RESNET, Opened({"transform": {"transform": whole}}))
+
+
+@pytest.mark.parametrize(
+    ("fields", "factor"),
+    [({}, 1), ({"max_pixel_value": 255.0}, 1), ({"max_pixel_value": 1.0}, 1 / 255)],
+)
+def test_albumentations_divides_by_its_largest_value_which_is_255_by_default(fields, factor):
+    fed = albumentations(**fields)
+    assert (fed.mean[0], fed.std[0]) == pytest.approx((MEAN[0] * factor, STD[0] * factor))
+    assert fed.not_understood == ("Resize by OpenCV, which does not antialias",)
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"max_pixel_value": "auto"}, "max_pixel_value auto"),
+        ({"normalization": "image"}, "Normalize normalization image"),
+        ({"p": 0.5}, "Normalize p 0.5"),
+    ],
+)
+def test_what_albumentations_does_besides_is_named(fields, named):
+    assert named in albumentations(**fields).not_understood
+
+
+@pytest.mark.parametrize(
+    ("number", "way", "named"),
+    [
+        (0, "nearest", ()),
+        (1, "bilinear", ()),
+        (2, "bicubic", ()),
+        (3, "bilinear", ("interpolation area",)),
+        (4, "bilinear", ("interpolation lanczos4",)),
+    ],
+)
+def test_an_interpolation_of_albumentations_is_opencvs_number(number, way, named):
+    resize = {"type": "albumentations.Resize", "height": 64, "width": 64, "interpolation": number}
+    fed = default_preprocessing(RESNET, Opened({"transform": [resize, {"type": "ToTensorV2"}]}))
+    assert fed.interpolation == way
+    assert fed.not_understood == ("Resize by OpenCV, which does not antialias", *named)
+
+
+@pytest.mark.parametrize(
+    ("step", "named"),
+    [
+        ({"type": "LoadImageFromFile", "color_type": "grayscale"}, "color_type grayscale"),
+        ({"type": "LoadImageFromFile", "color_type": "unchanged"}, "color_type unchanged"),
+        ({"type": "ToPILImage", "mode": "L"}, "mode L"),
+    ],
+)
+def test_an_argument_that_is_not_done_is_named_with_its_step(step, named):
+    fed = steps(step, {"type": "ToTensor"})
+    assert fed.not_understood == (f"{step['type']} {named}",)
+
+
 def test_resizing_by_opencv_is_named():
     """It does not antialias; albumentations' and OpenMMLab's steps use it."""
     steps = {

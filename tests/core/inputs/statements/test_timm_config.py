@@ -43,11 +43,54 @@ def test_every_field_of_a_config_is_done(changes):
     assert_fed_as_timm_does(fed, resolve_data_config(pretrained_cfg=config))
 
 
-def test_fields_that_a_config_leaves_out_are_timms_own_and_not_the_default_tags():
-    config = {"input_size": (3, 256, 256), "interpolation": "bilinear"}
+@pytest.mark.parametrize(
+    ("config", "tag", "stated"),
+    [
+        ({"architecture": "resnet50", "tag": "tv_in1k"}, "tv_in1k", ""),
+        ({"tag": "tv_in1k", "mean": (0.5,) * 3, "std": (0.5,) * 3}, "tv_in1k", "mean and std"),
+        ({"tag": "a1h_in1k", "input_size": (3, 288, 288)}, "a1h_in1k", "size"),
+        ({"tag": "tv_in1k", "crop_pct": 0.9}, "tv_in1k", "size"),
+        ({"tag": "tv_in1k", "interpolation": "bicubic"}, "tv_in1k", "interpolation"),
+    ],
+)
+def test_fields_that_a_config_leaves_out_are_those_of_the_tag_that_it_states(config, tag, stated):
+    fed = default_preprocessing(
+        Architecture("timm", "resnet50"), Opened({"pretrained_cfg": config})
+    )
+    own = {**timm.get_pretrained_cfg(f"resnet50.{tag}").to_dict(), **config}
+    assert_fed_as_timm_does(fed, resolve_data_config(pretrained_cfg=own))
+    said = f"; {stated} from the checkpoint's own pretrained_cfg" if stated else ""
+    assert fed.source == f"timm's data config for resnet50.{tag}, named in the file{said}"
+    assert not fed.guessed
+
+
+@pytest.mark.parametrize(
+    "config", [{}, {"test_input_size": [3, 288, 288], "test_crop_pct": 1.0}, {"mean": None}]
+)
+def test_a_config_that_states_nothing_on_these_images_is_no_source(config):
+    fed = default_preprocessing(
+        Architecture("timm", "resnet50"), Opened({"pretrained_cfg": config})
+    )
+    assert fed == default_preprocessing(Architecture("timm", "resnet50"), Opened())
+    assert fed.guessed
+
+
+def test_without_a_tag_the_rest_is_the_architectures_default_and_a_guess():
+    config = {"input_size": (3, 256, 256)}
+    fed = default_preprocessing(
+        Architecture("timm", "resnet50"), Opened({"pretrained_cfg": config})
+    )
+    assert_fed_as_timm_does(fed, resolve_data_config(pretrained_cfg={**CONFIG, **config}))
+    assert fed.guessed
+    assert fed.source.startswith("guessed: a1_in1k, of timm's ")
+    assert fed.source.endswith("; size from the checkpoint's own pretrained_cfg")
+
+
+def test_a_config_from_before_timm_had_crop_modes_crops():
+    config = {"input_size": (3, 384, 384), "crop_pct": 0.9}
     squashed = Architecture("timm", "coatnet_rmlp_2_rw_384")
     fed = default_preprocessing(squashed, Opened({"pretrained_cfg": config}))
-    assert_fed_as_timm_does(fed, resolve_data_config(pretrained_cfg=config))
+    assert (fed.resize, fed.crop, fed.fit) == ((426, 426), (384, 384), "cover")
 
 
 @pytest.mark.parametrize(
