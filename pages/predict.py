@@ -1,5 +1,5 @@
-"""Predict: the most probable classes of an image, by the model in A next to the model in B, or next
-to another architecture that takes A's tensors."""
+"""Predict: what a model says of an image, such as the most probable classes, by the model in A next
+to the model in B, or next to another architecture that takes A's tensors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from core.predict import (
     Prediction,
     fed_sentence,
     predictions_verdict,
-    require_classifier,
+    require_image_model,
 )
 from pages.components.frame import danger_notice, empty_state, heading, page_verdict
 from pages.components.link.page_view import one_of, shared
@@ -64,12 +64,10 @@ def main() -> None:
     for checkpoint in opened.values():
         danger_notice(checkpoint)
     loaded = {slot: request for slot in opened if (request := _loaded(slot))}
-    verdict = "No image classifier is loaded" if loaded else "No model is loaded yet"
+    verdict = "No model for images is loaded" if loaded else "No model is loaded yet"
     _send_to_fit({slot: file.name for slot, file in opened.items() if slot not in loaded})
     loaded = {
-        slot: request
-        for slot, request in loaded.items()
-        if _classifies(slot, request, opened[slot])
+        slot: request for slot, request in loaded.items() if _predicts(slot, request, opened[slot])
     }
     if not loaded:
         with top:
@@ -193,10 +191,10 @@ def _loaded(slot: str) -> ModelRequest | None:
     return request if request is not None and is_loaded(request) else None
 
 
-def _classifies(slot: str, request: ModelRequest, checkpoint: Checkpoint) -> bool:
-    """Whether the slot's model is a classifier. If it is not, draw what it is for."""
+def _predicts(slot: str, request: ModelRequest, checkpoint: Checkpoint) -> bool:
+    """Whether the slot's model takes an image. If it does not, draw what it takes."""
     try:
-        require_classifier(request.architecture)
+        require_image_model(request.architecture)
     except LoupeError as error:
         reason = f"**{slot}** · {plain(checkpoint.name)}: {plain_sentence(str(error))}"
         st.info(reason, icon=":material/info:")
@@ -226,7 +224,10 @@ def _task(slot: str, request: ModelRequest, checkpoint: Checkpoint) -> Task:
 
 def _answer(checkpoint: Checkpoint, outcome: tuple[Prediction, ...], task: Task) -> Answer:
     outputs = max((prediction.classes for prediction in outcome), default=0)
-    labels = labels_picker(f"labels-{task.slot}", outputs, checkpoint)
+    kinds = {prediction.kind for prediction in outcome if prediction.heads}
+    labels = labels_picker(
+        f"labels-{task.slot}", outputs, checkpoint, task.request.architecture, kinds
+    )
     return Answer(checkpoint.name, task.preprocessing, outcome, labels)
 
 

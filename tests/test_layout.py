@@ -31,6 +31,7 @@ NEED_TORCH = {
     "core.inputs.statements",
     "core.load",
     "core.predict",
+    "core.predict.answers",
     "core.predict.labels",
     "core.predict.proof",
     "core.predict.seen",

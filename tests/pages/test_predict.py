@@ -455,34 +455,43 @@ def test_predictions_of_a_head_that_was_not_loaded_are_called_untrained():
     assert any("ms · untrained</small>" in each.proto.body for each in at.get("html"))
 
 
-@pytest.mark.parametrize(
-    ("library", "name", "classes", "said"),
-    [
-        ("torchvision", "lraspp_mobilenet_v3_large", 3, "returns a class for every pixel"),
-        ("torchvision", "ssdlite320_mobilenet_v3_large", 3, "returns boxes with their classes"),
-        ("torchvision", "raft_small", None, "takes two images"),
-        ("timm", "test_vit", 0, "returns features: it has no head"),
-    ],
-)
-def test_a_network_that_is_no_classifier_is_told_with_what_it_gives(
-    tmp_path, library, name, classes, said
-):
-    options = {} if classes is None else {"num_classes": classes}
-    architecture = Architecture(library, name, tuple(options.items()))
+def test_a_model_that_takes_no_single_image_is_told_with_what_it_takes(tmp_path):
+    architecture = Architecture("torchvision", "raft_small")
     torch.save(build(architecture).state_dict(), tmp_path / "root" / "other.pth")
     other = SlotState("root:0/other.pth", architecture=architecture.key)
     load(other)
     at = predict_page(other)
-    assert said in at.info[0].value.replace("\\", "")
-    assert "for image classifiers" in at.info[0].value
-    assert at.title[0].value == "No image classifier is loaded"
+    assert "takes two images" in at.info[0].value.replace("\\", "")
+    assert "for models that take one image" in at.info[0].value
+    assert at.title[0].value == "No model for images is loaded"
     assert not at.get("file_uploader")
 
     load(FINAL)
     at = predicted_page(FINAL, other)
     assert not at.exception
-    assert said in at.info[0].value.replace("\\", "")
+    assert "takes two images" in at.info[0].value.replace("\\", "")
     assert len(table(at)) == len(sample_images())
+
+
+@pytest.mark.parametrize(
+    ("library", "name", "classes", "title", "said"),
+    [
+        ("torchvision", "lraspp_mobilenet_v3_large", 3, "A gives each pixel a class in", "%"),
+        ("torchvision", "ssdlite320_mobilenet_v3_large", 3, "A looks for objects in", "object"),
+        ("timm", "test_resnet", 0, "A gives an embedding of", "an embedding of 96 numbers"),
+        ("torchvision", "resnet18", 1, "A gives a score to", "score"),
+    ],
+)
+def test_every_kind_of_answer_is_told_with_its_title(tmp_path, library, name, classes, title, said):
+    architecture = Architecture(library, name, (("num_classes", classes),))
+    torch.save(build(architecture).state_dict(), tmp_path / "root" / "other.pth")
+    other = SlotState("root:0/other.pth", architecture=architecture.key)
+    load(other)
+    at = predicted_page(other)
+    assert at.title[0].value.replace("\\", "") == f"{title} 4 of 4 images"
+    rows = table(at)
+    assert list(rows) == [path.name for path in photographs()]
+    assert all(said in row["A"] for row in rows.values())
 
 
 def test_a_file_runs_beside_another_architecture_that_takes_its_tensors(tmp_path):

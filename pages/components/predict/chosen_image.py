@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from core.plain_text import markup
-from core.predict import Bar, Prediction, bars, fed_size
+from core.predict import Bar, answer_title, bars, fed_size
 from core.wording import THIN, pass_time, share_text
 from pages.components.predict.image_table import slot_fill
 from pages.components.predict.image_tray import TrayImage
@@ -77,7 +77,7 @@ def chosen_image(results: Results, place: int, k: int) -> None:
     found = bars(predictions, results.labels, results.classes, k)
     fills = [slot_fill(name, position) for position, name in enumerate(found)]
     sections = "".join(
-        _section(name, predictions[name], found[name], fill, fills[position - 1])
+        _section(name, results, place, found[name], (fill, fills[position - 1]))
         for position, (name, fill) in enumerate(zip(found, fills, strict=True))
     )
     compares = any((bar.other or 0) >= LEAST_TICK for row in found.values() for bar in row)
@@ -98,10 +98,11 @@ def _figure(image: TrayImage, size: str) -> str:
 
 
 def _section(
-    name: str, prediction: Prediction, row: Sequence[Bar], fill: str, other_fill: str
+    name: str, results: Results, place: int, row: Sequence[Bar], fills: tuple[str, str]
 ) -> str:
-    style = f"--fill:{markup(fill)};--other:{markup(other_fill)}"
-    top = markup(row[0].label) if row else "no answer"
+    prediction = results.predictions[name][place]
+    style = f"--fill:{markup(fills[0])};--other:{markup(fills[1])}"
+    top = markup(answer_title(prediction, results.labels[name].names))
     time = "" if prediction.trouble else pass_time(prediction.seconds)
     flag = " · untrained" if prediction.untrained else ""
     trouble = f'<p class="trouble">{markup(prediction.trouble)}</p>' if prediction.trouble else ""
