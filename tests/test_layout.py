@@ -32,6 +32,7 @@ NEED_TORCH = {
     "core.load",
     "core.predict",
     "core.predict.answers",
+    "core.predict.drawing",
     "core.predict.labels",
     "core.predict.proof",
     "core.predict.seen",

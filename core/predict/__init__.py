@@ -35,7 +35,8 @@ from core.predict.labels import (
 )
 from core.predict.prediction import UNTRAINED, Prediction, predict, untrained_keys
 from core.predict.prediction_table import Bar, bars, predictions_csv
-from core.predict.whole_image import image_choices
+from core.predict.similarity import ImagePair, Similarity, similarity
+from core.predict.whole_image import image_choices, prepare_image
 
 __all__ = [
     "ENDINGS",
@@ -44,11 +45,13 @@ __all__ = [
     "UNTRAINED",
     "Bar",
     "FileContent",
+    "ImagePair",
     "LabelFile",
     "Labels",
     "NameList",
     "Prediction",
     "SharedClasses",
+    "Similarity",
     "StatedNames",
     "agreement",
     "answer_json",
@@ -72,8 +75,10 @@ __all__ = [
     "predict",
     "predictions_csv",
     "predictions_verdict",
+    "prepare_image",
     "read_label_file",
     "require_image_model",
     "shared_classes",
+    "similarity",
     "untrained_keys",
 ]
