@@ -18,8 +18,10 @@ from core.predict import (
     Prediction,
     fed_sentence,
     predictions_verdict,
+    read_sentence,
     require_image_model,
 )
+from core.predict.answers import NAMED, WITH_CLASSES, AnswerKind
 from pages.components.frame import danger_notice, empty_state, heading, page_verdict
 from pages.components.link.page_view import one_of, shared
 from pages.components.predict.chosen_image import chosen_image
@@ -42,7 +44,10 @@ from pages.components.predict.preprocessing_editor import (
 from pages.components.predict.results import Answer, Results, gathered
 from pages.components.predict.results_csv import results_csv
 from pages.components.predict.seen_panel import seen_panel
-from pages.components.predict.settings_popover import settings_popover
+from pages.components.predict.settings_popover import settings_popovers
+from pages.components.predict.shown.kind_choice import chosen_head, chosen_kinds
+from pages.components.predict.shown.overlay import overlay_choice
+from pages.components.predict.shown.similarity_panel import similarity_panel
 from pages.components.slot_model import is_loaded, slot_request
 from pages.components.workspace import workspace
 
@@ -84,7 +89,7 @@ def _predict(
     tools: DeltaGenerator,
 ) -> None:
     title = top.container(gap=None)
-    fed, settings = settings_popover(top)
+    fed, settings, read, reading = settings_popovers(top)
     notes = top.container(gap=None)
     if len(loaded) == 1:
         ((slot, request),) = loaded.items()
@@ -94,10 +99,12 @@ def _predict(
             name = f"{slot} as {other.name}"
             opened[name], loaded[name] = opened[slot], replace(request, architecture=other)
     columns = dict(zip(loaded, settings.columns(len(loaded), gap="large"), strict=True))
+    with reading:
+        kinds = {name: chosen_kinds(name) for name in loaded}
     tasks = []
     for name, request in loaded.items():
         with columns[name]:
-            tasks.append(_task(name, request, opened[name]))
+            tasks.append(_task(name, request, opened[name], kinds[name]))
     own = tray_images()
     images = own or bundled([(opened[task.slot], task.preprocessing) for task in tasks])
     if not images:
@@ -106,24 +113,28 @@ def _predict(
         add_images("page")
         return
     outcomes = predictions(tasks, images)
-    answers = {} if outcomes is None else _answers(outcomes, tasks, opened, columns)
+    answers = {} if outcomes is None else _answers(outcomes, tasks, opened, columns, reading)
     if answers:
         results = gathered(images, answers)
         with title:
             page_verdict(predictions_verdict(results.predictions, results.labels, results.classes))
         with fed:
             st.caption(plain_sentence(fed_sentence(results.fed)))
+        with read:
+            _read(results)
         with notes:
             _notes(results, came_with_loupe=not own)
         with tools:
-            k = _top_k()
+            k = _top_k() if results.kinds & WITH_CLASSES else FIRST_CLASSES
             results_csv(results, k)
         _untrained(answers)
         card = st.container(border=True)
+        similarity_panel(results)
         chosen = image_table(results)
         with card:
-            chosen_image(results, chosen, k)
-            seen_panel(results, chosen, [task for task in tasks if task.slot in answers])
+            chosen_image(results, chosen, k, overlay_choice(results))
+            if results.kinds <= NAMED:
+                seen_panel(results, chosen, [task for task in tasks if task.slot in answers])
     else:
         with title:
             page_verdict("No predictions yet" if outcomes is None else "No prediction was made")
@@ -137,6 +148,7 @@ def _answers(
     tasks: Sequence[Task],
     opened: Mapping[str, Checkpoint],
     columns: Mapping[str, DeltaGenerator],
+    reading: DeltaGenerator,
 ) -> dict[str, Answer]:
     """The answers of the models that ran, with the choice of their labels drawn; of the others,
     draw why not."""
@@ -146,9 +158,23 @@ def _answers(
         if isinstance(outcome, LoupeError):
             st.error(f"{slot}: {plain(str(outcome))}", icon=":material/error:")
         else:
+            with reading:
+                head = chosen_head(slot, outcome)
+            outcome = tuple(prediction.of_head(head) for prediction in outcome)
             with columns[slot]:
                 answers[slot] = _answer(opened[slot], outcome, task)
     return answers
+
+
+def _read(results: Results) -> None:
+    """Draw as what the outputs were read, and why."""
+    answers = {}
+    for name, row in results.predictions.items():
+        first = next((each for each in row if each.answer is not None), None)
+        if first is not None and first.answer is not None:
+            answers[name] = (first.answer, len(first.heads))
+    if answers:
+        st.caption(plain_sentence(read_sentence(answers)))
 
 
 def _notes(results: Results, *, came_with_loupe: bool) -> None:
@@ -215,11 +241,14 @@ def _send_to_fit(files: dict[str, str]) -> None:
         st.page_link("pages/fit.py", label="Load on Fit", icon=":material/arrow_forward:")
 
 
-def _task(slot: str, request: ModelRequest, checkpoint: Checkpoint) -> Task:
+def _task(
+    slot: str, request: ModelRequest, checkpoint: Checkpoint, kinds: Mapping[str, AnswerKind]
+) -> Task:
     st.markdown(f"**{slot}** · {plain(checkpoint.name)}")
     choices = slot_choices(request.architecture, checkpoint)
     preprocessing = preprocessing_editor(editor_key(slot), choices)
-    return Task(slot, request, checkpoint.state_dict(request.state_dict), preprocessing)
+    state_dict = checkpoint.state_dict(request.state_dict)
+    return Task(slot, request, checkpoint, state_dict, preprocessing, kinds)
 
 
 def _answer(checkpoint: Checkpoint, outcome: tuple[Prediction, ...], task: Task) -> Answer:
@@ -228,7 +257,7 @@ def _answer(checkpoint: Checkpoint, outcome: tuple[Prediction, ...], task: Task)
     labels = labels_picker(
         f"labels-{task.slot}", outputs, checkpoint, task.request.architecture, kinds
     )
-    return Answer(checkpoint.name, task.preprocessing, outcome, labels)
+    return Answer(checkpoint.name, task.preprocessing, outcome, labels, task.told)
 
 
 main()

@@ -16,7 +16,13 @@ from core.predict.agreement import (
 from core.predict.answer_json import answer_json
 from core.predict.answer_labels import NAMELESS, answer_labels
 from core.predict.answer_title import NO_ANSWER, answer_title
-from core.predict.answer_words import answer_lines, answer_summary
+from core.predict.answer_words import (
+    SUMMARY_COLUMNS,
+    answer_lines,
+    answer_summary,
+    class_name,
+    summary_cells,
+)
 from core.predict.fed import fed_sentence, fed_size, fed_words, not_understood_words
 from core.predict.file_contents import FileContent, file_contents
 from core.predict.image_models import require_image_model
@@ -35,6 +41,7 @@ from core.predict.labels import (
 )
 from core.predict.prediction import UNTRAINED, Prediction, predict, untrained_keys
 from core.predict.prediction_table import Bar, bars, predictions_csv
+from core.predict.read_sentence import read_sentence
 from core.predict.similarity import ImagePair, Similarity, similarity
 from core.predict.whole_image import image_choices, prepare_image
 
@@ -42,6 +49,7 @@ __all__ = [
     "ENDINGS",
     "NAMELESS",
     "NO_ANSWER",
+    "SUMMARY_COLUMNS",
     "UNTRAINED",
     "Bar",
     "FileContent",
@@ -61,6 +69,7 @@ __all__ = [
     "answer_title",
     "bars",
     "choose_labels",
+    "class_name",
     "differing_first",
     "fed_sentence",
     "fed_size",
@@ -77,8 +86,10 @@ __all__ = [
     "predictions_verdict",
     "prepare_image",
     "read_label_file",
+    "read_sentence",
     "require_image_model",
     "shared_classes",
     "similarity",
+    "summary_cells",
     "untrained_keys",
 ]

@@ -134,6 +134,8 @@ def predictions_verdict(
         return f"{who} {_does(rows[0])} {_of(answered, total)}"
     kinds = {_kind(row) for row in rows}
     if not kinds <= SCORED:
+        if len(kinds) == 1:
+            return f"{who} {DO[_kind(rows[0])]} {_of(answered, total)}"
         return " and ".join(
             f"{name} {_does(row)} {_of(sum(map(_answers, row)), total)}"
             for name, row in predictions.items()
@@ -191,6 +193,15 @@ DOES: Mapping[AnswerKind, str] = {
     "tree": "returns tensors for",
 }
 """What a model does to several images; `predicted` for classes."""
+
+DO: Mapping[AnswerKind, str] = {
+    "embedding": "give an embedding of",
+    "boxes": "look for objects in",
+    "pixels": "give each pixel a class in",
+    "map": "give each pixel a value in",
+    "tree": "return tensors for",
+}
+"""What two models do to several images, where their answers are not compared."""
 
 
 def _of(number: int, total: int) -> str:

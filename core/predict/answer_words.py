@@ -111,23 +111,33 @@ def answer_lines(
         case None:
             yield answer.trouble
         case summaries:
-            yield from (summary_line(each) for each in summaries)
+            yield from (_summary_line(each) for each in summaries)
 
 
-def summary_line(summary: TensorSummary) -> str:
-    """A part of an output in one line: `boxes  4 × 4 float32  min 0.1, mean 0.5, max 1`."""
-    what = f"{shape(summary.shape)} {summary.dtype}" if summary.shape else summary.dtype
-    parts = [summary.name, what] if summary.name else [what]
-    if summary.smallest is not None and summary.mean is not None and summary.largest is not None:
-        numbers = (
-            ("min", summary.smallest),
-            ("mean", summary.mean),
-            ("max", summary.largest),
-        )
-        parts.append(", ".join(f"{word} {_number(number)}" for word, number in numbers))
-    if summary.not_finite:
-        parts.append(f"{count(summary.not_finite)} NaN or infinite")
-    return "  ".join(parts)
+SUMMARY_COLUMNS = ("tensor", "shape", "dtype", "min", "mean", "max", "NaN or infinite")
+
+
+def summary_cells(summary: TensorSummary) -> tuple[str, ...]:
+    """A part of an output as the cells of a table with SUMMARY_COLUMNS."""
+    numbers = (summary.smallest, summary.mean, summary.largest)
+    return (
+        summary.name or "the output",
+        shape(summary.shape) if summary.shape else "–",
+        summary.dtype,
+        *("–" if number is None else _number(number) for number in numbers),
+        count(summary.not_finite) if summary.not_finite else "–",
+    )
+
+
+def _summary_line(summary: TensorSummary) -> str:
+    """A part of an output in one line: `boxes  4 × 4  float32  min 0.1  mean 0.5  max 1`."""
+    cells = zip(SUMMARY_COLUMNS, summary_cells(summary), strict=True)
+    said = [
+        text if word in ("tensor", "shape", "dtype") else f"{word} {text}"
+        for word, text in cells
+        if text not in ("–", "the output")
+    ]
+    return "  ".join(said)
 
 
 def _number(value: float) -> str:

@@ -48,12 +48,13 @@ class Bar:
     """One of a model's most probable classes, with its probability, 0 to 1.
 
     `other` is what the other model gives the same class; None if there is no other model, or if it
-    does not have the class.
+    does not have the class. `colour` is the class's own in CSS, where it has one in the image.
     """
 
     label: str
     probability: float
     other: float | None = None
+    colour: str = ""
 
 
 def bars(

@@ -41,7 +41,7 @@ def drawn_answer(
     *,
     threshold: float = 0.5,
     opacity: float = 0.6,
-    only: Collection[int] = (),
+    only: Collection[int] | None = None,
 ) -> Image.Image:
     """The RGB image with what was found drawn over it; another image of at most MOST_EDGE pixels.
 
@@ -74,12 +74,12 @@ def _with_objects(
     names: Sequence[str],
     scale: float,
     threshold: float,
-    only: Collection[int],
+    only: Collection[int] | None,
 ) -> Image.Image:
     shown = [
         place
         for place in range(objects.above(threshold))
-        if not only or int(objects.labels[place]) in only
+        if only is None or int(objects.labels[place]) in only
     ]
     for place in reversed(shown):  # that of the highest score on top
         if objects.masks:
@@ -87,7 +87,7 @@ def _with_objects(
             image = _with_mask(image, objects.masks[place], scale, colour)
     draw = ImageDraw.Draw(image)
     width = max(2, round(max(image.size) / 300))
-    font = ImageFont.load_default(max(12, round(max(image.size) / 50)))
+    font = ImageFont.load_default(max(9, round(max(image.size) / 50)))
     for place in reversed(shown):
         index = int(objects.labels[place])
         box = [scale * edge for edge in objects.boxes[place].tolist()]
@@ -145,7 +145,7 @@ def _with_mask(image: Image.Image, mask: ObjectMask, scale: float, colour: Colou
 
 
 def _with_classes(
-    image: Image.Image, classes: torch.Tensor, opacity: float, only: Collection[int]
+    image: Image.Image, classes: torch.Tensor, opacity: float, only: Collection[int] | None
 ) -> Image.Image:
     """The image under the colours of its pixels' classes; class 0 of several is the background in
     most sets of classes, and is coloured too, since nothing says so."""
@@ -153,7 +153,7 @@ def _with_classes(
     present = indices.flatten().bincount().nonzero().flatten().tolist()
     colours = torch.zeros(max(present) + 1, 4, dtype=torch.uint8)
     for index in present:
-        shown = 0 if only and index not in only else round(255 * opacity)
+        shown = 0 if only is not None and index not in only else round(255 * opacity)
         colours[index] = torch.tensor([*class_colour(index), shown], dtype=torch.uint8)
     overlay = Image.fromarray(colours[indices].numpy(), "RGBA")
     return _under(image, overlay.resize(image.size, Image.Resampling.NEAREST))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from core.predict import NO_ANSWER, answer_title, differing_first
 from core.theme import SLOT_FILLS
 from core.wording import counted, share_text
@@ -59,8 +61,11 @@ def _columns(name: str, answer: Answer, order: tuple[int, ...], colour: str) -> 
     predictions = [answer.predictions[place] for place in order]
     names = [answer_title(each, answer.labels.names) for each in predictions]
     shares = [each.probabilities[0] if each.indices else None for each in predictions]
+    title = Column(title=name, kind="label", values=names, hint=f"What {name} answers")
+    if not any(each.indices for each in predictions):
+        return [replace(title, share=4, most=420)]
     return [
-        Column(title=name, kind="label", values=names, hint=f"What {name} answers"),
+        title,
         Column(
             title=f"{name} %",
             kind="bar",

@@ -178,6 +178,7 @@ def test_the_verdict_says_classes_only_where_there_are_some(kind, value, one, se
 
 def test_two_models_without_comparable_answers_are_told_one_after_the_other():
     a, b = (answered("x", "embedding", EMBEDDING),), (answered("x", "classes", CAT_AND_DOG),)
+    assert verdict_of(A=a, B=a) == "A and B give an embedding of 1 of 1 image"
     assert verdict_of(A=a, B=b) == (
         "A gives an embedding of 1 of 1 image and B predicted 1 of 1 image"
     )
