@@ -34,7 +34,7 @@ PURPOSE = (
 )
 
 READY = (Stage.SURE, Stage.FITS, Stage.LOADED)
-"""The stages in which one click leads to a prediction, if the model classifies."""
+"""The stages in which one click leads to a prediction, if the model is one for images."""
 
 
 def main() -> None:
@@ -206,7 +206,7 @@ def _file(slot: str, view: FitView | None, *, columns: bool) -> bool:
 def _images(shown: Mapping[str, BenchSlot]) -> None:
     """Draw the images that the first prediction takes, if one of the files can make one."""
     ready = [
-        slot for slot in SLOTS if shown[slot].stage.stage in READY and shown[slot].stage.classifies
+        slot for slot in SLOTS if shown[slot].stage.stage in READY and shown[slot].stage.predicts
     ]
     if ready:
         first_images([shown[slot] for slot in ready])

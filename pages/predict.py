@@ -1,5 +1,5 @@
-"""Predict: the most probable classes of an image, by the model in A next to the model in B, or next
-to another architecture that takes A's tensors."""
+"""Predict: what a model says of an image, such as the most probable classes, by the model in A next
+to the model in B, or next to another architecture that takes A's tensors."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from core.predict import (
     Prediction,
     fed_sentence,
     predictions_verdict,
-    require_classifier,
+    read_sentence,
+    require_image_model,
 )
+from core.predict.answers import NAMED, WITH_CLASSES, AnswerKind
 from pages.components.frame import danger_notice, empty_state, heading, page_verdict
 from pages.components.link.page_view import one_of, shared
 from pages.components.predict.chosen_image import chosen_image
@@ -43,7 +45,10 @@ from pages.components.predict.preprocessing_editor import (
 from pages.components.predict.results import Answer, Results, gathered
 from pages.components.predict.results_csv import results_csv
 from pages.components.predict.seen_panel import seen_panel
-from pages.components.predict.settings_popover import settings_popover
+from pages.components.predict.settings_popover import settings_popovers
+from pages.components.predict.shown.kind_choice import chosen_head, chosen_kinds
+from pages.components.predict.shown.overlay import overlay_choice
+from pages.components.predict.shown.similarity_panel import similarity_panel
 from pages.components.slot_model import is_loaded, slot_request
 from pages.components.workspace import workspace
 
@@ -65,12 +70,10 @@ def main() -> None:
     for checkpoint in opened.values():
         danger_notice(checkpoint)
     loaded = {slot: request for slot in opened if (request := _loaded(slot))}
-    verdict = "No image classifier is loaded" if loaded else "No model is loaded yet"
+    verdict = "No model for images is loaded" if loaded else "No model is loaded yet"
     _send_to_fit({slot: file.name for slot, file in opened.items() if slot not in loaded})
     loaded = {
-        slot: request
-        for slot, request in loaded.items()
-        if _classifies(slot, request, opened[slot])
+        slot: request for slot, request in loaded.items() if _predicts(slot, request, opened[slot])
     }
     if not loaded:
         with top:
@@ -88,7 +91,7 @@ def _predict(
     tools: DeltaGenerator,
 ) -> None:
     title = top.container(gap=None)
-    fed, settings = settings_popover(top)
+    fed, settings, read, reading = settings_popovers(top)
     notes = top.container(gap=None)
     if len(loaded) == 1:
         ((slot, request),) = loaded.items()
@@ -98,10 +101,12 @@ def _predict(
             name = f"{slot} as {other.name}"
             opened[name], loaded[name] = opened[slot], replace(request, architecture=other)
     columns = dict(zip(loaded, settings.columns(len(loaded), gap="large"), strict=True))
+    with reading:
+        kinds = {name: chosen_kinds(name) for name in loaded}
     tasks = []
     for name, request in loaded.items():
         with columns[name]:
-            tasks.append(_task(name, request, opened[name]))
+            tasks.append(_task(name, request, opened[name], kinds[name]))
     own = tray_images()
     images = own or bundled([(opened[task.slot], task.preprocessing) for task in tasks])
     if not images:
@@ -110,24 +115,28 @@ def _predict(
         add_images("page")
         return
     outcomes = predictions(tasks, images)
-    answers = {} if outcomes is None else _answers(outcomes, tasks, opened, columns)
+    answers = {} if outcomes is None else _answers(outcomes, tasks, opened, columns, reading)
     if answers:
         results = gathered(images, answers)
         with title:
             page_verdict(predictions_verdict(results.predictions, results.labels, results.classes))
         with fed:
             st.caption(plain_sentence(fed_sentence(results.fed)))
+        with read:
+            _read(results)
         with notes:
             _notes(results, came_with_loupe=not own)
         with tools:
-            k = _top_k()
+            k = _top_k() if results.kinds & WITH_CLASSES else FIRST_CLASSES
             results_csv(results, k)
         _untrained(answers)
         card = st.container(border=True)
+        similarity_panel(results)
         chosen = image_table(results)
         with card:
-            chosen_image(results, chosen, k)
-            seen_panel(results, chosen, [task for task in tasks if task.slot in answers])
+            chosen_image(results, chosen, k, overlay_choice(results))
+            if results.kinds <= NAMED:
+                seen_panel(results, chosen, [task for task in tasks if task.slot in answers])
     else:
         with title:
             page_verdict("No predictions yet" if outcomes is None else "No prediction was made")
@@ -141,6 +150,7 @@ def _answers(
     tasks: Sequence[Task],
     opened: Mapping[str, Checkpoint],
     columns: Mapping[str, DeltaGenerator],
+    reading: DeltaGenerator,
 ) -> dict[str, Answer]:
     """The answers of the models that ran, with the choice of their labels drawn; of the others,
     draw why not."""
@@ -150,9 +160,23 @@ def _answers(
         if isinstance(outcome, LoupeError):
             st.error(f"{slot}: {plain(str(outcome))}", icon=":material/error:")
         else:
+            with reading:
+                head = chosen_head(slot, outcome)
+            outcome = tuple(prediction.of_head(head) for prediction in outcome)
             with columns[slot]:
                 answers[slot] = _answer(opened[slot], outcome, task)
     return answers
+
+
+def _read(results: Results) -> None:
+    """Draw as what the outputs were read, and why."""
+    answers = {}
+    for name, row in results.predictions.items():
+        first = next((each for each in row if each.answer is not None), None)
+        if first is not None and first.answer is not None:
+            answers[name] = (first.answer, len(first.heads))
+    if answers:
+        st.caption(plain_sentence(read_sentence(answers)))
 
 
 def _notes(results: Results, *, came_with_loupe: bool) -> None:
@@ -195,10 +219,10 @@ def _loaded(slot: str) -> ModelRequest | None:
     return request if request is not None and is_loaded(request) else None
 
 
-def _classifies(slot: str, request: ModelRequest, checkpoint: Checkpoint) -> bool:
-    """Whether the slot's model is a classifier. If it is not, draw what it is for."""
+def _predicts(slot: str, request: ModelRequest, checkpoint: Checkpoint) -> bool:
+    """Whether the slot's model takes an image. If it does not, draw what it takes."""
     try:
-        require_classifier(request.architecture)
+        require_image_model(request.architecture)
     except LoupeError as error:
         reason = f"**{slot}** · {plain(checkpoint.name)}: {plain_sentence(str(error))}"
         st.info(reason, icon=":material/info:")
@@ -219,17 +243,23 @@ def _send_to_fit(files: dict[str, str]) -> None:
         st.page_link("pages/fit.py", label="Load on Fit", icon=":material/arrow_forward:")
 
 
-def _task(slot: str, request: ModelRequest, checkpoint: Checkpoint) -> Task:
+def _task(
+    slot: str, request: ModelRequest, checkpoint: Checkpoint, kinds: Mapping[str, AnswerKind]
+) -> Task:
     st.markdown(f"**{slot}** · {plain(checkpoint.name)}")
     choices = slot_choices(request.architecture, checkpoint)
     preprocessing = preprocessing_editor(editor_key(slot), choices)
-    return Task(slot, request, checkpoint.state_dict(request.state_dict), preprocessing)
+    state_dict = checkpoint.state_dict(request.state_dict)
+    return Task(slot, request, checkpoint, state_dict, preprocessing, kinds)
 
 
 def _answer(checkpoint: Checkpoint, outcome: tuple[Prediction, ...], task: Task) -> Answer:
     outputs = max((prediction.classes for prediction in outcome), default=0)
-    labels = labels_picker(f"labels-{task.slot}", outputs, checkpoint)
-    return Answer(checkpoint.name, task.preprocessing, outcome, labels)
+    kinds = {prediction.kind for prediction in outcome if prediction.heads}
+    labels = labels_picker(
+        f"labels-{task.slot}", outputs, checkpoint, task.request.architecture, kinds
+    )
+    return Answer(checkpoint.name, task.preprocessing, outcome, labels, task.told)
 
 
 main()

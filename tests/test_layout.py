@@ -31,6 +31,8 @@ NEED_TORCH = {
     "core.inputs.statements",
     "core.load",
     "core.predict",
+    "core.predict.answers",
+    "core.predict.drawing",
     "core.predict.labels",
     "core.predict.proof",
     "core.predict.seen",

@@ -1,4 +1,5 @@
-"""`loupe predict FILE --arch NAME IMAGE...`: the model's top-k classes for images."""
+"""`loupe predict FILE --arch NAME IMAGE...`: the model's top-k classes for images, or what else it
+answers."""
 
 from __future__ import annotations
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from core.inputs import Preprocessing
     from core.load import LoadedModel
     from core.predict import Labels, Prediction
+    from core.predict.answers import AnswerKind, ToldOutputs
     from core.predict.seen import TopClass, WhatIf
 
 
@@ -38,8 +40,9 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "predict",
         parents=[checkpoint_parent(), architecture_parent(required=True), repair_parent()],
-        help="the model's top-k classes for images",
-        description="The model's top-k classes for images.",
+        help="the model's top-k classes for images, or what else it answers",
+        description="The model's top-k classes for images, or what else it answers: labels, boxes, "
+        "a map, an embedding. What it answers is read from its output, and the reason is told.",
     )
     parser.add_argument(
         "images", nargs="+", type=Path, metavar="IMAGE", help="an image file, or a folder of them"
@@ -52,6 +55,15 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument(
         "--csv", action="store_true", help="print a row for each image and class, as CSV"
+    )
+    parser.add_argument(
+        "--kind",
+        metavar="NAME",
+        help="read the answer as classes, probabilities, labels, score, embedding, boxes, pixels, "
+        "map or tree (what the output is)",
+    )
+    parser.add_argument(
+        "--head", default="", metavar="NAME", help="which of several heads is the answer"
     )
     names = parser.add_mutually_exclusive_group()
     names.add_argument(
@@ -89,17 +101,19 @@ def add_parser(commands: Commands) -> None:
 
 def _predict(options: argparse.Namespace) -> int:
     from core.images import image_files, image_workers
-    from core.inputs import chosen_preprocessing, preprocessing_choices
+    from core.inputs import chosen_preprocessing
     from core.load import load_model
-    from core.predict import choose_labels, predict, predictions_csv, require_classifier
+    from core.predict import image_choices, predict, predictions_csv, require_image_model
+    from core.predict.answers import told_outputs
 
     if options.csv and (options.json or options.what_if):
-        raise LoupeError("--csv has rows of classes alone.", "Leave out --json and --what-if.")
+        raise LoupeError("--csv has rows of answers alone.", "Leave out --json and --what-if.")
+    kinds = _kinds(options)
     checkpoint = open_checkpoint(file_or_set(options.file), around=surroundings(options.file))
     warn_of(checkpoint, aside=options.json or options.csv)
     files = image_files(options.images)
     own, own_source = _own_names(options)
-    require_classifier(architecture_of(options))
+    require_image_model(architecture_of(options))
     architecture, repaired, fit = repaired_fit(checkpoint, options)
     if not (fit.fits or options.partial):
         _print_refusal(checkpoint, architecture, fit)
@@ -111,31 +125,81 @@ def _predict(options: argparse.Namespace) -> int:
         dtype=options.dtype,
         strict=not options.partial,
     )
-    choices = preprocessing_choices(architecture, checkpoint)
+    choices = image_choices(architecture, checkpoint)
     asked = options.preprocessing
     preprocessing = (chosen_preprocessing(choices, asked) if asked else choices[0]).preprocessing
     remarks: list[str] = []
     images = image_workers().each(((name, read_file(path)) for name, path in files), remarks)
-    predictions = predict(loaded, images, preprocessing, k=options.k, batch=options.batch)
-    found = _what_ifs(loaded, files, preprocessing, predictions) if options.what_if else {}
-    outputs = max(prediction.classes for prediction in predictions)
-    labels = choose_labels(outputs, checkpoint, own, own_source, options.labels_key)
-    tops = [_top(prediction, labels) for prediction in predictions]
+    told = told_outputs(architecture, loaded.model, checkpoint)
+    answered = predict(
+        loaded, images, preprocessing, options.k, batch=options.batch, told=told, kinds=kinds
+    )
+    predictions = [_of_head(prediction, options.head) for prediction in answered]
+    found: Mapping[int, WhatIf] = {}
+    if options.what_if:
+        found = _what_ifs(loaded, files, preprocessing, predictions, told, kinds, options.head)
+    labels = _labels(options, predictions, checkpoint, architecture, own, own_source)
     if options.csv:
         names = {"A": checkpoint.name}
         rows = predictions_csv({"A": predictions}, {"A": labels.names}, names, options.k)
         sys.stdout.write(rows.decode())
     elif options.json:
-        print_json(
-            _document(architecture, labels, preprocessing, predictions, remarks, tops, found)
+        document = _document(
+            architecture, labels, preprocessing, predictions, remarks, found, options.k
         )
+        print_json(document)
     else:
-        _print_predictions(predictions, remarks, tops, found, labels)
+        _print_predictions(predictions, remarks, found, labels, options.k)
         print()
+        _print_kind(predictions)
         say(f"labels: {labels.source}")
         _print_preprocessing(preprocessing, [] if asked else [each.name for each in choices[1:]])
-    # An image that no model was fed has no classes.
-    return FITS if all(prediction.classes for prediction in predictions) else DIFFERS
+    # An image that no model was fed has no answer.
+    return FITS if all(prediction.heads for prediction in predictions) else DIFFERS
+
+
+def _kinds(options: argparse.Namespace) -> Mapping[str, AnswerKind]:
+    """The kind of `--kind`, by the name of the head that it is for. Raises LoupeError."""
+    from core.predict.answers import KIND_WORDS
+
+    if options.kind is None:
+        return {}
+    if options.kind not in KIND_WORDS:
+        raise LoupeError(
+            f"There is no kind of answer called {options.kind[:80]!r}.",
+            f"Choose one of {listed([*KIND_WORDS], len(KIND_WORDS))}.",
+        )
+    return {options.head: options.kind}
+
+
+def _of_head(prediction: Prediction, head: str) -> Prediction:
+    """The prediction as the head of that name has it. Raises LoupeError if there is none."""
+    if head and prediction.heads and head not in [each.name for each in prediction.heads]:
+        names = [each.name for each in prediction.heads if each.name]
+        raise LoupeError(
+            f"The model's output has no head called {head[:80]!r}.",
+            f"Its heads are: {listed(names, 12)}." if names else "It has one answer.",
+        )
+    return prediction.of_head(head)
+
+
+def _labels(
+    options: argparse.Namespace,
+    predictions: Sequence[Prediction],
+    checkpoint: Checkpoint,
+    architecture: Architecture,
+    own: tuple[str, ...] | None,
+    own_source: str,
+) -> Labels:
+    """The names of the classes that the answers tell apart. Raises LabelsError."""
+    from core.predict import NAMELESS, answer_labels, choose_labels
+
+    outputs = max(prediction.classes for prediction in predictions)
+    kinds = {prediction.kind for prediction in predictions if prediction.heads}
+    if kinds and not outputs:
+        return NAMELESS
+    labels = choose_labels(outputs, checkpoint, own, own_source, options.labels_key)
+    return answer_labels(labels, architecture, kinds)
 
 
 def _what_ifs(
@@ -143,6 +207,9 @@ def _what_ifs(
     files: Sequence[tuple[str, Path]],
     preprocessing: Preprocessing,
     predictions: Sequence[Prediction],
+    told: ToldOutputs,
+    kinds: Mapping[str, AnswerKind],
+    head: str,
 ) -> Mapping[int, WhatIf]:
     """What the model says under the usual mistakes, by the number of the image, of those that it
     could be fed."""
@@ -151,9 +218,11 @@ def _what_ifs(
 
     found = {}
     for number, ((name, path), prediction) in enumerate(zip(files, predictions, strict=True)):
-        if prediction.classes:
+        if prediction.heads:
             with image_workers().decoded(read_file(path), name) as decoded:
-                found[number] = what_if(loaded, decoded.image, preprocessing)
+                found[number] = what_if(
+                    loaded, decoded.image, preprocessing, told=told, kinds=kinds, head=head
+                )
     return found
 
 
@@ -199,22 +268,14 @@ class _Class(TypedDict):
     probability: float
 
 
-def _top(prediction: Prediction, labels: Labels) -> list[_Class]:
-    pairs = zip(prediction.indices, prediction.probabilities, strict=True)
-    return [
-        {"label": labels.names[index], "index": index, "probability": probability}
-        for index, probability in pairs
-    ]
-
-
 def _document(
     architecture: Architecture,
     labels: Labels,
     preprocessing: Preprocessing,
     predictions: Sequence[Prediction],
     remarks: Sequence[str],
-    tops: Sequence[list[_Class]],
     found: Mapping[int, WhatIf],
+    k: int,
 ) -> Mapping[str, object]:
     return {
         "architecture": architecture.key,
@@ -228,14 +289,26 @@ def _document(
                 "seconds": prediction.seconds,
                 "trouble": prediction.trouble,
                 "remark": remark,
-                "top": top,
             }
+            | _answers_document(prediction, labels, k)
             | ({"what_if": _what_if_document(found[number], labels)} if number in found else {})
-            for number, (prediction, remark, top) in enumerate(
-                zip(predictions, remarks, tops, strict=True)
-            )
+            for number, (prediction, remark) in enumerate(zip(predictions, remarks, strict=True))
         ],
     }
+
+
+def _answers_document(prediction: Prediction, labels: Labels, k: int) -> dict[str, object]:
+    """The answer of the chosen head, and below it those of the others."""
+    from core.predict import answer_json
+
+    answer = prediction.answer
+    if answer is None:
+        return {"top": []}
+    said = dict(answer_json(answer, labels.names, k))
+    if answer.value is None:
+        said["top"] = []
+    others = [answer_json(head, (), k) for head in prediction.heads if head is not answer]
+    return said | ({"other_heads": others} if others else {})
 
 
 def _what_if_document(found: WhatIf, labels: Labels) -> Mapping[str, object]:
@@ -268,27 +341,38 @@ def _class(top: TopClass, labels: Labels) -> _Class:
 def _print_predictions(
     predictions: Sequence[Prediction],
     remarks: Sequence[str],
-    tops: Sequence[list[_Class]],
     found: Mapping[int, WhatIf],
     labels: Labels,
+    k: int,
 ) -> None:
-    from core.predict import UNTRAINED
+    from core.predict import UNTRAINED, answer_lines
 
-    for number, (prediction, remark, top) in enumerate(
-        zip(predictions, remarks, tops, strict=True)
-    ):
+    for number, (prediction, remark) in enumerate(zip(predictions, remarks, strict=True)):
         if found and number:
             print()
-        took = f"  ({pass_time(prediction.seconds)})" if prediction.classes else ""
+        took = f"  ({pass_time(prediction.seconds)})" if prediction.heads else ""
         say(f"{prediction.name}{took}")
-        for sentence in filter(None, (prediction.trouble, remark)):
-            say(f"  {sentence}")
+        if remark:
+            say(f"  {remark}")
         if prediction.untrained:
             print(f"  {UNTRAINED}")
-        for entry in top:
-            say(f"  {probability_text(entry['probability']):>8}  {entry['label']}")
+        if not prediction.heads:
+            say(f"  {prediction.trouble}")
+        for head in prediction.heads:
+            names = labels.names if head is prediction.answer else ()
+            if len(prediction.heads) > 1:
+                say(f"  {head.name} ({head.kind})")
+            for line in answer_lines(head, names, k):
+                say(f"  {line}")
         if number in found:
             _print_what_if(found[number], labels)
+
+
+def _print_kind(predictions: Sequence[Prediction]) -> None:
+    """What the output was read as, and why."""
+    answer = next((each.answer for each in predictions if each.answer is not None), None)
+    if answer is not None:
+        say(f"read as {answer.kind}: {answer.evidence}")
 
 
 def _print_what_if(found: WhatIf, labels: Labels) -> None:

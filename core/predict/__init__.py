@@ -1,8 +1,9 @@
-"""Classifies images with a loaded model: the top-k classes, their labels, a table.
+"""Runs a loaded model on images: the top-k classes, or what else it answers; labels, a table.
 
 `predict` takes a LoadedModel, images and a Preprocessing, and returns Predictions; `choose_labels`
-names their classes. `shared_classes` says which class of two models is the same, `agreement` on
-which images they agree. Needs torch.
+and `answer_labels` name their classes. `image_choices` says what a model may be fed.
+`shared_classes` says which class of two models is the same, `agreement` on which images they agree.
+Needs torch.
 """
 
 from core.predict.agreement import (
@@ -12,9 +13,19 @@ from core.predict.agreement import (
     predictions_verdict,
     shared_classes,
 )
-from core.predict.classifiers import require_classifier
+from core.predict.answer_json import answer_json
+from core.predict.answer_labels import NAMELESS, answer_labels
+from core.predict.answer_title import NO_ANSWER, answer_title
+from core.predict.answer_words import (
+    SUMMARY_COLUMNS,
+    answer_lines,
+    answer_summary,
+    class_name,
+    summary_cells,
+)
 from core.predict.fed import fed_sentence, fed_size, fed_words, not_understood_words
 from core.predict.file_contents import FileContent, file_contents
+from core.predict.image_models import require_image_model
 from core.predict.labels import (
     LABEL_ENDINGS,
     LabelFile,
@@ -29,25 +40,40 @@ from core.predict.labels import (
 )
 from core.predict.prediction import UNTRAINED, Prediction, predict, untrained_keys
 from core.predict.prediction_table import Bar, bars, predictions_csv
+from core.predict.read_sentence import read_sentence
+from core.predict.similarity import ImagePair, Similarity, similarity
+from core.predict.whole_image import image_choices, prepare_image
 
 __all__ = [
     "LABEL_ENDINGS",
+    "NAMELESS",
+    "NO_ANSWER",
+    "SUMMARY_COLUMNS",
     "UNTRAINED",
     "Bar",
     "FileContent",
+    "ImagePair",
     "LabelFile",
     "Labels",
     "Prediction",
     "SharedClasses",
+    "Similarity",
     "StatedNames",
     "agreement",
+    "answer_json",
+    "answer_labels",
+    "answer_lines",
+    "answer_summary",
+    "answer_title",
     "bars",
     "choose_labels",
+    "class_name",
     "differing_first",
     "fed_sentence",
     "fed_size",
     "fed_words",
     "file_contents",
+    "image_choices",
     "label_choices",
     "labels_in",
     "names_preview",
@@ -56,8 +82,12 @@ __all__ = [
     "predict",
     "predictions_csv",
     "predictions_verdict",
+    "prepare_image",
     "read_label_file",
-    "require_classifier",
+    "read_sentence",
+    "require_image_model",
     "shared_classes",
+    "similarity",
+    "summary_cells",
     "untrained_keys",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from core.inputs import FROM_CHECKPOINT, IMAGENET, Preprocessing
 from core.predict.labels import Labels
+from core.predict.whole_image import WholeImage
 from core.wording import THIN, capital, counted, listed
 
 
@@ -63,6 +64,8 @@ def _words(part: Preprocessing | Labels) -> str:
 
 def fed_words(preprocessing: Preprocessing) -> str:
     """What is done to an image, in few words: `224 px cropped from 256, bilinear, mean/std 0.5`."""
+    if isinstance(preprocessing, WholeImage) and preprocessing.crop == preprocessing.resize:
+        return _whole_words(preprocessing)
     parts = [f"{_edges(preprocessing.crop)}{THIN}px"]
     if preprocessing.resize != preprocessing.crop:
         parts[0] += f" cropped from {_edges(preprocessing.resize)}"
@@ -78,6 +81,21 @@ def fed_words(preprocessing: Preprocessing) -> str:
     if preprocessing.fit == "keep":
         return ", ".join([*parts, _normalised(preprocessing)])
     return ", ".join([*parts, preprocessing.interpolation, _normalised(preprocessing)])
+
+
+def _whole_words(preprocessing: WholeImage) -> str:
+    """What is done to an image of which nothing is cropped."""
+    if preprocessing.fit == "keep":
+        words = ["whole images, not resized"]
+    else:
+        edge = f"{_edges(preprocessing.resize)}{THIN}px"
+        shorter = "the shorter edge " if preprocessing.fit == "cover" else ""
+        words = [f"whole images, {shorter}resized to {edge}", preprocessing.interpolation]
+    if preprocessing.bgr:
+        words.append("BGR")
+    if (set(preprocessing.mean), set(preprocessing.std)) == ({0.0}, {1.0}):
+        return ", ".join([*words, "values from 0 to 1"])
+    return ", ".join([*words, _normalised(preprocessing)])
 
 
 def _edges(size: tuple[int, int]) -> str:

@@ -1,11 +1,11 @@
-"""Classifies images with a loaded model: the k most probable classes of each image."""
+"""Runs a loaded model on images: the k most probable classes of each, or what else it answers."""
 
 from __future__ import annotations
 
 import operator
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import torch
@@ -13,9 +13,25 @@ from PIL import Image
 from torch import nn
 
 from core.errors import ImageError, LoadError
-from core.inputs import Preprocessing, prepare
+from core.inputs import Preprocessing
 from core.load import LoadedModel, forward
-from core.predict.classifiers import HEADLESS, not_a_classifier, require_classifier
+from core.predict.answers import (
+    NAMED,
+    WITH_CLASSES,
+    AnswerKind,
+    HeadAnswer,
+    OutputHead,
+    OutputReading,
+    ScoredRow,
+    ToldOutputs,
+    answers_of,
+    read_output,
+    scored_rows,
+    settled,
+    told_outputs,
+)
+from core.predict.image_models import require_image_model
+from core.predict.whole_image import prepare_image
 from core.progress import Report, ignore
 from core.wording import shape as shape_words
 
@@ -28,13 +44,16 @@ UNTRAINED = "Part of this model keeps its initial values, so its outputs mean no
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """An image's most probable classes, the most probable first.
+    """What a model says of an image: its most probable classes, or another kind of answer.
 
-    `indices` and `probabilities` (0 to 1) have one item for each class shown; `classes` is the
-    number of all classes. `seconds` is the time of the forward pass, a batch's divided by its
+    `indices` and `probabilities` (0 to 1) have one item for each class shown, the most probable
+    first; `classes` is the number of all classes. They are empty and 0 where the answer is of a
+    kind without classes. `seconds` is the time of the forward pass, a batch's divided by its
     images. `trouble` is a sentence if the image could not be prepared, or the output is not finite;
     `indices` is then empty. `untrained`: a part of the model was never loaded, so the numbers mean
-    nothing.
+    nothing. `heads` are the answers of all the model's heads, the main one first; `chosen` is the
+    place of the one that is told here. An image that was not run has none. `fed` is the (height,
+    width) of what the model was fed of it.
     """
 
     name: str
@@ -44,6 +63,26 @@ class Prediction:
     trouble: str = ""
     untrained: bool = False
     classes: int = 0
+    heads: tuple[HeadAnswer, ...] = field(default=(), compare=False)
+    chosen: int = 0
+    fed: tuple[int, int] = (0, 0)
+
+    @property
+    def answer(self) -> HeadAnswer | None:
+        """The answer of the chosen head; None if the image was not run."""
+        return self.heads[self.chosen] if self.heads else None
+
+    @property
+    def kind(self) -> AnswerKind:
+        """The kind of the answer."""
+        answer = self.answer
+        return answer.kind if answer is not None else "classes"
+
+    def of_head(self, name: str) -> Prediction:
+        """The prediction as another of the model's heads has it; the same if there is none of that
+        name."""
+        places = [place for place, head in enumerate(self.heads) if head.name == name]
+        return _told(replace(self, chosen=places[0])) if places else self
 
 
 def predict(
@@ -54,35 +93,44 @@ def predict(
     progress: Report = ignore,
     *,
     batch: int = BATCH,
+    told: ToldOutputs | None = None,
+    kinds: Mapping[str, AnswerKind] | None = None,
 ) -> tuple[Prediction, ...]:
-    """Classify RGB images, given as (name, image).
+    """Run a model on RGB images, given as (name, image).
 
     Each image is prepared before the next one is asked for, so a generator keeps one of them in
     memory. An error in its place becomes the prediction's `trouble`, as does one in preparing it.
     `k` is at most the number of classes. `progress(done, total, name)` is called before each batch,
-    and may raise to cancel. Raises LoadError if the model cannot take the images, or its output is
-    not one score for each class.
+    and may raise to cancel. `told` is what is known of the outputs, by default what the library
+    says; `kinds` are the kinds that a person chose for heads, by the head's name, that of the main
+    one by an empty name. Raises LoadError if the model cannot take the images, or its output is not
+    of such a kind.
     """
-    require_classifier(loaded.architecture)
-    if getattr(loaded.model, "num_classes", None) == 0:
-        raise not_a_classifier(loaded.architecture, HEADLESS)
+    require_image_model(loaded.architecture)
+    if told is None:
+        told = told_outputs(loaded.architecture, loaded.model)
     total = operator.length_hint(images)
     untrained = bool(untrained_keys(loaded))
+    read = _Read(loaded, told, kinds or {}, k)
     predictions: list[Prediction] = []
     prepared = ((name, _prepared(image, preprocessing)) for name, image in images)
     while part := list(islice(prepared, batch)):
         progress(len(predictions), total, part[0][0])
         inputs = [values for _, values in part if isinstance(values, torch.Tensor)]
         started = time.perf_counter()
-        rows = iter(run(loaded, torch.stack(inputs)).cpu() if inputs else ())
+        read.run(inputs)
         seconds = (time.perf_counter() - started) / max(1, len(inputs))
         for name, values in part:
             if isinstance(values, ImageError):
                 predictions.append(Prediction(name, (), (), 0.0, str(values), untrained))
             else:
-                predictions.append(_prediction(name, next(rows), k, seconds, untrained))
+                fed = (values.shape[-2], values.shape[-1])
+                predictions.append(Prediction(name, (), (), seconds, "", untrained, fed=fed))
     progress(len(predictions), total, "")
-    return tuple(predictions)
+    heads = iter(read.answers())
+    return tuple(
+        each if each.trouble else _told(replace(each, heads=next(heads))) for each in predictions
+    )
 
 
 def _prepared(
@@ -91,34 +139,131 @@ def _prepared(
     if isinstance(image, ImageError):
         return image
     try:
-        return prepare(image, preprocessing)
+        return prepare_image(image, preprocessing)
     except ImageError as error:
         return error
 
 
-def run(loaded: LoadedModel, inputs: torch.Tensor) -> torch.Tensor:
-    """The probabilities of inputs [N, C, H, W]: float32 [N, classes] on the model's device.
+def _told(prediction: Prediction) -> Prediction:
+    """The prediction with what the chosen head says."""
+    answer = prediction.answer
+    assert answer is not None
+    row = answer.value if isinstance(answer.value, ScoredRow) else ScoredRow((), ())
+    outputs = answer.outputs if answer.kind in WITH_CLASSES else 0
+    return replace(
+        prediction,
+        indices=row.indices,
+        probabilities=row.probabilities,
+        trouble=answer.trouble,
+        classes=outputs,
+    )
 
-    Raises LoadError.
+
+class _Read:
+    """Runs a model on batches, and reads its outputs into the answers to each image.
+
+    The values of one batch may look like probabilities where those of another do not: what the
+    values say is settled in the end, so heads that were read by their values are kept until then.
     """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        told: ToldOutputs,
+        kinds: Mapping[str, AnswerKind],
+        k: int,
+    ) -> None:
+        self._loaded, self._told, self._kinds, self._k = loaded, told, kinds, k
+        self._heads: list[Sequence[OutputHead | Sequence[HeadAnswer]]] = []
+        self._final: dict[str, OutputHead] = {}
+        self._one_by_one = takes_a_list(loaded.model)
+
+    def run(self, inputs: Sequence[torch.Tensor]) -> None:
+        """Run the model on images; those of different sizes one by one."""
+        alone = self._one_by_one or len({values.shape for values in inputs}) > 1
+        for part in [[each] for each in inputs] if alone else [inputs] if inputs else []:
+            reading = self._reading(part)
+            if len(part) > 1 and any(head.kind == "tree" for head in reading.heads):
+                self._one_by_one = True  # a tree tells of one image
+                for each in part:
+                    self._keep(self._reading([each]))
+            else:
+                self._keep(reading)
+
+    def _reading(self, part: Sequence[torch.Tensor]) -> OutputReading:
+        output = forward_pass(self._loaded, part)
+        return read_output(output, part, self._told, self._kinds)
+
+    def _keep(self, reading: OutputReading) -> None:
+        kept: list[OutputHead | Sequence[HeadAnswer]] = []
+        for head in reading.heads:
+            known = self._final.get(head.name)
+            self._final[head.name] = head if known is None else settled((known, head))
+            kept.append(head if head.rank else answers_of(head, self._k))
+        self._heads.append(kept)
+
+    def answers(self) -> Iterator[tuple[HeadAnswer, ...]]:
+        """The heads' answers to each image, in the order of the images."""
+        for kept in self._heads:
+            yield from zip(*(self._settled(each) for each in kept), strict=True)
+
+    def _settled(self, kept: OutputHead | Sequence[HeadAnswer]) -> Sequence[HeadAnswer]:
+        if not isinstance(kept, OutputHead):
+            return kept
+        final = self._final[kept.name]
+        return answers_of(replace(final, values=kept.values), self._k)
+
+
+def takes_a_list(model: nn.Module) -> bool:
+    """Whether a model takes a list of images of different sizes, as torchvision's detectors do."""
+    return type(model).__module__.startswith("torchvision.models.detection.")
+
+
+def run(
+    loaded: LoadedModel,
+    inputs: torch.Tensor,
+    told: ToldOutputs | None = None,
+    kinds: Mapping[str, AnswerKind] | None = None,
+    head: str = "",
+) -> torch.Tensor:
+    """The probabilities of inputs [N, C, H, W]: float32 [N, classes] on the CPU.
+
+    They are those of a head by its name, by default of the main one. Raises LoadError, also if that
+    does not say one number from 0 to 1 for each of several classes.
+    """
+    told = told_outputs(loaded.architecture, loaded.model) if told is None else told
+    reading = read_output(forward_pass(loaded, inputs), inputs, told, kinds)
+    chosen = next((each for each in reading.heads if each.name == head), reading.main)
+    if chosen.kind not in NAMED:
+        raise LoadError(
+            f"The model's answer has no classes to compare: it is read as {chosen.kind}.",
+            "The usual mistakes are tried on models that name classes or labels.",
+        )
+    return scored_rows(chosen)
+
+
+def forward_pass(loaded: LoadedModel, images: Sequence[torch.Tensor] | torch.Tensor) -> object:
+    """What the model returns for images, in eval mode and without gradients. Raises LoadError."""
     model = loaded.model.eval()
-    inputs = inputs.to(loaded.device, _input_dtype(model))
+    dtype = _input_dtype(model)
     try:
         with torch.inference_mode():
-            output = forward(model, inputs)
+            if takes_a_list(model):
+                return model([each.to(loaded.device, dtype) for each in images])
+            batch = images if isinstance(images, torch.Tensor) else torch.stack(list(images))
+            return forward(model, batch.to(loaded.device, dtype))
     except torch.OutOfMemoryError as error:
         raise LoadError(
-            f"There is not enough memory on {loaded.device} for {len(inputs)} images at once.",
+            f"There is not enough memory on {loaded.device} for {len(images)} images at once.",
             "Free memory on the device, or load the model on the CPU.",
         ) from error
     except Exception as error:  # a forward pass of another's code: whatever it raises is the cause
+        shape = (len(images), *images[0].shape)
         raise LoadError(
-            f"The model does not take an input of shape {shape_words(inputs.shape)}: "
-            f"{_first_line(error)}",
+            f"The model does not take an input of shape {shape_words(shape)}: {_first_line(error)}",
             "Change the size in the preprocessing to what the model was built for; only models "
             "that take a batch of images can be run here.",
         ) from error
-    return logits_of(output, len(inputs)).float().softmax(1)
 
 
 def _input_dtype(model: nn.Module) -> torch.dtype:
@@ -126,67 +271,9 @@ def _input_dtype(model: nn.Module) -> torch.dtype:
     return next(floating, torch.float32)
 
 
-LOGITS = ("logits", "out", "output", "pred", "prediction")
-"""Names of the main output in models that return several."""
-
-
-def logits_of(output: object, batch: int) -> torch.Tensor:
-    """The tensor [N, classes] in a model's output, for `batch` images (N).
-
-    The output is that tensor itself, or a dict, a tuple, a namedtuple or an object with a field
-    `logits`, as models with auxiliary heads return. Raises LoadError.
-    """
-    logits = _main(output)
-    if logits is None or logits.ndim != 2 or len(logits) != batch:
-        what = _describe(output)
-        raise LoadError(
-            f"The model's output is not one score for each class: it returns {what}.",
-            "Charts of the most probable classes are for classifiers, which return one row of "
-            "numbers for each image: run this model in a program of your own.",
-        )
-    return logits
-
-
-def _main(output: object) -> torch.Tensor | None:
-    if isinstance(output, torch.Tensor):
-        return output
-    for name in LOGITS:
-        part = output.get(name) if isinstance(output, Mapping) else getattr(output, name, None)
-        if isinstance(part, torch.Tensor):
-            return part
-    if isinstance(output, list | tuple) and output and isinstance(output[0], torch.Tensor):
-        return output[0]
-    return None
-
-
-def _describe(output: object) -> str:
-    if isinstance(output, torch.Tensor):
-        return f"a tensor of shape {shape_words(output.shape)}"
-    if isinstance(output, Mapping):
-        return f"a dict of {', '.join(map(str, output)) or 'nothing'}"
-    if isinstance(output, list | tuple) and output:
-        return f"a {type(output).__name__} that begins with {_describe(output[0])}"
-    return f"a {type(output).__name__}"
-
-
 def _first_line(error: Exception) -> str:
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0].rstrip(".") + "."
-
-
-def _prediction(
-    name: str, row: torch.Tensor, k: int, seconds: float, untrained: bool
-) -> Prediction:
-    trouble, indices, probabilities = "", (), ()
-    if row.isfinite().all():
-        top = row.topk(min(k, len(row)))
-        indices, probabilities = tuple(top.indices.tolist()), tuple(top.values.tolist())
-    else:
-        trouble = (
-            "The model's output is not a number (NaN): its weights contain NaN or infinite values, "
-            "or overflow in this dtype."
-        )
-    return Prediction(name, indices, probabilities, seconds, trouble, untrained, len(row))
 
 
 def untrained_keys(loaded: LoadedModel) -> tuple[str, ...]:

@@ -56,14 +56,14 @@ class SlotStage:
     """The stage of a slot.
 
     `needs_repair` says that the recipe of its sure architecture has steps, `keys` how many keys do
-    not match, `partial` that the model may be loaded without them, and `classifies` that it is one
-    whose classes Predict can show.
+    not match, `partial` that the model may be loaded without them, and `predicts` that it is one
+    that Predict can run.
     """
 
     stage: Stage
     needs_repair: bool = False
     keys: int = 0
-    classifies: bool = True
+    predicts: bool = True
     partial: bool = False
 
 
@@ -90,30 +90,30 @@ def slot_stage(
     *,
     chosen: str | None,
     resident: bool,
-    classifies: bool,
+    predicts: bool,
     strict: bool = True,
 ) -> SlotStage:
     """The stage of a slot whose file is open.
 
     `identified` is None while the index is built, `fit` without a chosen architecture. `recipe` is
     the slot's own, `chosen` the key of its architecture, and `resident` says that the model that
-    the slot asks for is loaded. `classifies` is that of the chosen or the sure architecture, and
+    the slot asks for is loaded. `predicts` is that of the chosen or the sure architecture, and
     `strict` says that every key must match.
     """
     if resident:
-        return SlotStage(Stage.LOADED, classifies=classifies)
+        return SlotStage(Stage.LOADED, predicts=predicts)
     sure = identified.sure if identified is not None else None
     if fit is not None:
         if fit.fits:
-            return SlotStage(Stage.FITS, classifies=classifies)
+            return SlotStage(Stage.FITS, predicts=predicts)
         if sure is None or recipe.steps or sure.architecture.key != chosen:
             keys = keys_to_decide(fit.match, fit.doubts)
             partial = not strict and bool(fit.match.matched)
-            return SlotStage(Stage.NEAR, keys=keys, classifies=classifies, partial=partial)
+            return SlotStage(Stage.NEAR, keys=keys, predicts=predicts, partial=partial)
     if identified is None:
         return SlotStage(Stage.IDENTIFYING)
     if sure is not None:
-        return SlotStage(Stage.SURE, bool(sure.recipe.steps), classifies=classifies)
+        return SlotStage(Stage.SURE, bool(sure.recipe.steps), predicts=predicts)
     if not identified.known:
         return SlotStage(Stage.UNKNOWN)
     best = identified.candidates[0]
@@ -149,7 +149,7 @@ def _for_slots(page: str, stages: Mapping[str, SlotStage]) -> NextStep:
         return tuple(slot for slot in stages if stages[slot].stage in wanted)
 
     loaded = those(Stage.LOADED)
-    if page == "predict" and any(stages[slot].classifies for slot in loaded):
+    if page == "predict" and any(stages[slot].predicts for slot in loaded):
         return NextStep("Add images", Action.ADD_IMAGES, loaded)
     waiting = those(Stage.IDENTIFYING)
     if len(waiting) == len(stages):
@@ -166,7 +166,7 @@ def _for_slots(page: str, stages: Mapping[str, SlotStage]) -> NextStep:
         return NextStep(_load_words(stages, sure), Action.LOAD, sure)
     if fits := those(Stage.FITS):
         return NextStep(_load_words(stages, fits), Action.LOAD, fits)
-    if loaded and any(stages[slot].classifies for slot in loaded):
+    if loaded and any(stages[slot].predicts for slot in loaded):
         return NextStep("Predict", Action.PREDICT, loaded)
     if several := those(Stage.SEVERAL, Stage.UNKNOWN):
         return NextStep("Choose an architecture", Action.CHOOSE, several[:1])
@@ -183,11 +183,11 @@ def _load_words(stages: Mapping[str, SlotStage], slots: tuple[str, ...]) -> str:
 
 
 def _quick_demo(stages: Mapping[str, SlotStage], slots: tuple[str, ...]) -> NextStep:
-    """All that is left to the first prediction in one click; without a classifier, to the model."""
+    """All that is left to the first prediction in one click; if there can be none, to the model."""
     acted = [stages[slot] for slot in slots]
     steps = ["repair"] if any(stage.needs_repair for stage in acted) else []
     steps.append("load")
-    if any(stage.classifies for stage in acted):
+    if any(stage.predicts for stage in acted):
         steps.append("predict")
     label = listed(steps, len(steps)).capitalize()
     if len(slots) < len(stages):

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 from torchvision.models import shufflenet_v2_x0_5
+from torchvision.models.segmentation import LRASPP_MobileNet_V3_Large_Weights
 from torchvision.transforms import v2
 
 from core.architectures import Architecture, build, parse_architecture
@@ -21,7 +22,8 @@ from core.fit.index import find_index
 from core.fixes import Drop, Recipe, Step, StripPrefix
 from core.inputs import default_preprocessing
 from core.load import ModelRequest, load_requested
-from core.predict import predict
+from core.predict import predict, similarity
+from core.predict.drawing import class_colour
 from core.progress import Cancelled
 from core.server import (
     SAMPLES,
@@ -31,7 +33,7 @@ from core.server import (
     photographs,
     sample_images,
 )
-from core.wording import share_text
+from core.wording import cosine, share_text
 from pages.components.resources import jobs, model_pool, open_file
 from tests.pages.shown_table import sent_tables, shown_table
 from tests.waiting import PATIENCE, wait_until
@@ -455,34 +457,151 @@ def test_predictions_of_a_head_that_was_not_loaded_are_called_untrained():
     assert any("ms · untrained</small>" in each.proto.body for each in at.get("html"))
 
 
-@pytest.mark.parametrize(
-    ("library", "name", "classes", "said"),
-    [
-        ("torchvision", "lraspp_mobilenet_v3_large", 3, "returns a class for every pixel"),
-        ("torchvision", "ssdlite320_mobilenet_v3_large", 3, "returns boxes with their classes"),
-        ("torchvision", "raft_small", None, "takes two images"),
-        ("timm", "test_vit", 0, "returns features: it has no head"),
-    ],
-)
-def test_a_network_that_is_no_classifier_is_told_with_what_it_gives(
-    tmp_path, library, name, classes, said
-):
-    options = {} if classes is None else {"num_classes": classes}
-    architecture = Architecture(library, name, tuple(options.items()))
+def test_a_model_that_takes_no_single_image_is_told_with_what_it_takes(tmp_path):
+    architecture = Architecture("torchvision", "raft_small")
     torch.save(build(architecture).state_dict(), tmp_path / "root" / "other.pth")
     other = SlotState("root:0/other.pth", architecture=architecture.key)
     load(other)
     at = predict_page(other)
-    assert said in at.info[0].value.replace("\\", "")
-    assert "for image classifiers" in at.info[0].value
-    assert at.title[0].value == "No image classifier is loaded"
+    assert "takes two images" in at.info[0].value.replace("\\", "")
+    assert "for models that take one image" in at.info[0].value
+    assert at.title[0].value == "No model for images is loaded"
     assert not at.get("file_uploader")
 
     load(FINAL)
     at = predicted_page(FINAL, other)
     assert not at.exception
-    assert said in at.info[0].value.replace("\\", "")
+    assert "takes two images" in at.info[0].value.replace("\\", "")
     assert len(table(at)) == len(sample_images())
+
+
+@pytest.mark.parametrize(
+    ("library", "name", "classes", "title", "said"),
+    [
+        ("torchvision", "lraspp_mobilenet_v3_large", 3, "A gives each pixel a class in", "%"),
+        ("torchvision", "ssdlite320_mobilenet_v3_large", 3, "A looks for objects in", "object"),
+        ("timm", "test_resnet", 0, "A gives an embedding of", "an embedding of 96 numbers"),
+        ("torchvision", "resnet18", 1, "A gives a score to", "score"),
+    ],
+)
+def test_every_kind_of_answer_is_told_with_its_title(tmp_path, library, name, classes, title, said):
+    architecture = Architecture(library, name, (("num_classes", classes),))
+    torch.save(build(architecture).state_dict(), tmp_path / "root" / "other.pth")
+    other = SlotState("root:0/other.pth", architecture=architecture.key)
+    load(other)
+    at = predicted_page(other)
+    assert at.title[0].value.replace("\\", "") == f"{title} 4 of 4 images"
+    rows = table(at)
+    assert list(rows) == [path.name for path in photographs()]
+    assert all(said in row["A"] for row in rows.values())
+
+
+def root_file(tmp_path, architecture, name="other.pth", **saved):
+    """A slot with a model of random weights, loaded."""
+    torch.manual_seed(1)
+    weights = {"state_dict": build(architecture).state_dict(), **saved}
+    torch.save(weights, tmp_path / "root" / name)
+    state = SlotState(f"root:0/{name}", architecture=architecture.key)
+    load(state)
+    return state
+
+
+def bodies(at):
+    return " ".join(each.proto.body for each in at.get("html"))
+
+
+RESNET_OF_3 = Architecture("torchvision", "resnet18", (("num_classes", 3),))
+
+
+def test_the_kind_stands_below_the_title_with_its_evidence_and_can_be_changed(tmp_path):
+    labels = {"config": {"problem_type": "multi_label_classification"}, "classes": ["a", "b", "c"]}
+    at = predicted_page(root_file(tmp_path, RESNET_OF_3, **labels))
+    said = "Read as `labels`. The file states problem_type: multi_label_classification."
+    assert said in texts(at)
+    assert at.title[0].value == "A labels 4 of 4 images"
+    assert "<u></u>" in bodies(at)  # the line at 50 %
+    shares = {**chosen(at)[1]["A"]}
+    at.selectbox(key="kind-A-").select("classes").run()
+    predicted(at)
+    assert "Read as `classes`. Chosen by hand." in texts(at)
+    assert at.title[0].value == "A predicted 4 of 4 images"
+    assert chosen(at)[1]["A"].keys() == shares.keys()
+    assert chosen(at)[1]["A"] != shares
+    assert "<u></u>" not in bodies(at)
+
+
+def test_a_kind_that_the_output_does_not_allow_is_refused_and_can_be_taken_back(tmp_path):
+    at = predicted_page(root_file(tmp_path, RESNET_OF_3))
+    at.selectbox(key="kind-A-").select("boxes").run()
+    predicted(at)
+    assert "It can be read as classes, probabilities, labels" in texts(at)
+    at.selectbox(key="kind-A-").set_value(None).run()
+    predicted(at)
+    assert at.title[0].value == "A predicted 4 of 4 images"
+
+
+def test_a_score_has_its_number_beside_it_and_no_what_if(tmp_path):
+    architecture = Architecture("torchvision", "resnet18", (("num_classes", 1),))
+    at = predicted_page(root_file(tmp_path, architecture))
+    assert "The model returned " in bodies(at)
+    assert len(chosen(at)[1]["A"]) == 1
+    assert "What the model sees" not in [each.label for each in at.expander]
+
+
+def test_embeddings_are_shown_as_cosines_of_all_images_with_the_nearest_pairs(tmp_path):
+    architecture = Architecture("timm", "test_resnet", (("num_classes", 0),))
+    state = root_file(tmp_path, architecture)
+    at = predicted_page(state)
+    body = next(each.proto.body for each in at.get("html") if 'class="alike"' in each.proto.body)
+    assert len(re.findall("<td style", body)) == 4 * 3
+    assert body.count("<li>") == 5
+    outcome = at.session_state["prediction-job"][1].result()["A"]
+    nearest = similarity(outcome).pairs[0]
+    names = [path.name for path in photographs()]
+    pair = f"{names[nearest.first]} and {names[nearest.second]}"
+    first = re.search("<li>.*?<code>(.*?)</code><b>(.*?)</b>", body)
+    assert unescape(first[1]) == pair
+    assert unescape(first[2]) == cosine(nearest.cosine)
+
+
+def drawn_of(at):
+    """The image in which a model's answer is drawn."""
+    found = re.search(r'class="drawn" src="data:image/webp;base64,([^"]+)"', bodies(at))
+    return Image.open(BytesIO(b64decode(unescape(found[1])))).convert("RGB")
+
+
+def test_pixels_are_drawn_over_the_image_with_a_legend_and_an_opacity(tmp_path):
+    architecture = Architecture("torchvision", "lraspp_mobilenet_v3_large")
+    at = predicted_page(root_file(tmp_path, architecture))
+    assert drawn_of(at).size == (520, 520)
+    (prediction, *_) = at.session_state["prediction-job"][1].result()["A"]
+    names = LRASPP_MobileNet_V3_Large_Weights.DEFAULT.meta["categories"]
+    shares = list(prediction.answer.value.shares.items())[:5]
+    assert chosen(at)[1]["A"] == {names[index]: share_text(share) for index, share in shares}
+    at.slider(key="overlay-opacity").set_value(1.0).run()
+    whole = prediction.answer.value.classes
+    x, y = 260, 260
+    expected = class_colour(int(whole[y, x]))
+    assert drawn_of(at).getpixel((x, y)) == pytest.approx(expected, abs=12)
+
+
+def test_objects_are_drawn_from_a_score_on(tmp_path):
+    architecture = Architecture("torchvision", "ssdlite320_mobilenet_v3_large")
+    at = predicted_page(root_file(tmp_path, architecture))
+    assert "no object from 50\u202f% on" in bodies(at)
+    plain_image = drawn_of(at)
+    at.slider(key="overlay-threshold").set_value(0.0).run()
+    assert re.search(r"300 objects: ", bodies(at))
+    assert len(chosen(at)[1]["A"]) >= 1
+    assert drawn_of(at).tobytes() != plain_image.tobytes()
+
+
+def test_an_output_that_is_read_as_a_tree_is_a_table_of_its_tensors(tmp_path):
+    at = predicted_page(root_file(tmp_path, RESNET_OF_3))
+    at.selectbox(key="kind-A-").select("tree").run()
+    predicted(at)
+    assert at.title[0].value == "A returns tensors for 4 of 4 images"
+    assert re.search("<td>the output</td><td>1 × 3</td><td>float32</td>", bodies(at))
 
 
 def test_a_file_runs_beside_another_architecture_that_takes_its_tensors(tmp_path):

@@ -10,7 +10,7 @@ import torch
 from core.errors import LoadError
 from core.inputs import RandomInputs, output_tensors
 from core.load import LoadedModel
-from core.predict.prediction import logits_of
+from core.predict.answers import logits_of
 
 SEED = 0
 """The seed of the inputs, the same for every proof."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,8 @@ from PIL import Image
 from core.errors import ImageError
 from core.inputs import Preprocessing, prepare
 from core.load import LoadedModel
-from core.predict.classifiers import require_classifier
+from core.predict.answers import AnswerKind, ToldOutputs
+from core.predict.image_models import require_image_model
 from core.predict.prediction import run, untrained_keys
 from core.predict.seen.seen_image import SeenImage, seen_image
 from core.predict.seen.usual_mistakes import UsualMistake, usual_mistakes
@@ -73,18 +74,23 @@ def what_if(
     image: Image.Image,
     preprocessing: Preprocessing,
     progress: Report = ignore,
+    *,
+    told: ToldOutputs | None = None,
+    kinds: Mapping[str, AnswerKind] | None = None,
+    head: str = "",
 ) -> WhatIf:
     """Run the model once, on the image as it should be and under every usual mistake.
 
-    `image` is RGB. `progress(done, total, name)` is called before each mistake is prepared and
-    before the forward pass, and may raise to cancel. Raises ImageError if the image cannot be
-    prepared, and LoadError as `predict` does.
+    `image` is RGB; `told`, `kinds` and `head` say how the output is read, as in `predict`.
+    `progress(done, total, name)` is called before each mistake is prepared and before the forward
+    pass, and may raise to cancel. Raises ImageError if the image cannot be prepared, and LoadError
+    as `predict` does, or if the answer names no class.
     """
-    require_classifier(loaded.architecture)
+    require_image_model(loaded.architecture)
     right = prepare(image, preprocessing)
     mistakes, tensors, skipped = _tensors(image, right, preprocessing, progress)
     progress(len(mistakes), len(mistakes) + 1, "running the model")
-    probabilities = run(loaded, torch.stack([right, *tensors])).cpu()
+    probabilities = run(loaded, torch.stack([right, *tensors]), told, kinds, head)
     top = _top(probabilities[0])
     return WhatIf(
         seen_image(right, preprocessing),

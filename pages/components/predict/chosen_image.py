@@ -1,4 +1,5 @@
-"""The chosen image, and beside it the most probable classes of each model as bars.
+"""The chosen image, and beside it what each model says: the most probable classes as bars, or
+another kind of answer.
 
 The bars are HTML, since a plotly figure takes 20 ms to build at each run. Their colours follow the
 theme by themselves.
@@ -8,15 +9,30 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import replace
 
 import streamlit as st
 
+from core.errors import ImageError
+from core.inputs import Preprocessing
 from core.plain_text import markup
-from core.predict import Bar, Prediction, bars, fed_size
-from core.wording import THIN, pass_time, share_text
+from core.predict import (
+    SUMMARY_COLUMNS,
+    Bar,
+    Prediction,
+    answer_lines,
+    answer_title,
+    bars,
+    fed_size,
+    summary_cells,
+)
+from core.predict.answers import HeadAnswer, ScoredRow
+from core.predict.drawing import found_bars
+from core.wording import THIN, pass_time, share_text, small
 from pages.components.predict.image_table import slot_fill
 from pages.components.predict.image_tray import TrayImage
 from pages.components.predict.results import Results
+from pages.components.predict.shown.overlay import Overlay, drawn_image, is_drawn
 
 STYLE = """<style>
 .chosen {display: grid; grid-template-columns: 200px repeat(var(--models), minmax(0, 1fr));
@@ -51,6 +67,18 @@ STYLE = """<style>
   background: var(--other)}
 .chosen .track i {position: absolute; top: -2px; margin-left: -1px;
   box-shadow: 0 0 0 1px var(--loupe-ground)}
+.chosen .track u {position: absolute; left: 50%; top: -3px; width: 0; height: 18px;
+  border-left: 2px dashed var(--loupe-muted)}
+.chosen img.drawn {width: auto; max-width: 100%; height: auto; max-height: 46vh;
+  object-fit: contain; object-position: left; margin-bottom: 0.9rem; background: none; border: none}
+.chosen ol:empty {display: none}
+.chosen ol + p {margin-top: 0.75rem}
+.chosen .tensors {overflow-x: auto}
+.chosen table {border-collapse: collapse; margin: 0; border: none; font-size: 0.9rem}
+.chosen :is(th, td) {padding: 0.3rem 1rem 0.3rem 0; border: none; text-align: left;
+  border-bottom: 1px solid var(--loupe-line); font-weight: 400; white-space: nowrap;
+  color: var(--loupe-text); font-variant-numeric: tabular-nums}
+.chosen th {color: var(--loupe-muted)}
 .chosen p {margin: 0; color: var(--loupe-muted); font-size: 0.9rem}
 .chosen p.trouble {color: var(--loupe-gone)}
 .chosen p.legend {grid-column: 2 / -1; align-self: start; display: flex; align-items: center;
@@ -66,26 +94,46 @@ STYLE = """<style>
 </style>"""
 
 
+FIRST_NUMBERS = 6
+"""Numbers of an embedding that are shown."""
+
 LEAST_TICK = 0.01
 """The least probability of the other model that has a tick: more to the left it would look like the
 end of the bar."""
 
 
-def chosen_image(results: Results, place: int, k: int) -> None:
-    """Draw the image at this place with the k most probable classes of each model."""
+def chosen_image(results: Results, place: int, k: int, overlay: Overlay) -> None:
+    """Draw the image at this place with what each model says of it: of classes the k most
+    probable."""
     predictions = {name: row[place] for name, row in results.predictions.items()}
-    found = bars(predictions, results.labels, results.classes, k)
+    found = {
+        name: tuple(row)
+        for name, row in bars(predictions, results.labels, results.classes, k).items()
+    }
+    for name, prediction in predictions.items():
+        answer, names = prediction.answer, results.labels[name].names
+        if answer is not None and not found[name]:
+            only = overlay.only(names, answer.value)
+            found[name] = found_bars(answer.value, names, k, overlay.threshold, only)
     fills = [slot_fill(name, position) for position, name in enumerate(found)]
     sections = "".join(
-        _section(name, predictions[name], found[name], fill, fills[position - 1])
+        _section(name, results, place, found[name], (fill, fills[position - 1]), overlay)
         for position, (name, fill) in enumerate(zip(found, fills, strict=True))
     )
     compares = any((bar.other or 0) >= LEAST_TICK for row in found.values() for bar in row)
     legend = _legend(fills) if compares else ""
-    preprocessings = {name: answer.preprocessing for name, answer in results.answers.items()}
+    preprocessings = {
+        name: _as_fed(answer.preprocessing, predictions[name])
+        for name, answer in results.answers.items()
+    }
     figure = _figure(results.images[place], fed_size(results.images[place].size, preprocessings))
     grid = f'<div class="chosen" style="--models:{len(found)}">{figure}{sections}{legend}</div>'
     st.html(f"{STYLE}{grid}")
+
+
+def _as_fed(preprocessing: Preprocessing, prediction: Prediction) -> Preprocessing:
+    """The preprocessing with the size that this image had for the model."""
+    return replace(preprocessing, crop=prediction.fed) if any(prediction.fed) else preprocessing
 
 
 def _figure(image: TrayImage, size: str) -> str:
@@ -98,27 +146,84 @@ def _figure(image: TrayImage, size: str) -> str:
 
 
 def _section(
-    name: str, prediction: Prediction, row: Sequence[Bar], fill: str, other_fill: str
+    name: str,
+    results: Results,
+    place: int,
+    row: Sequence[Bar],
+    fills: tuple[str, str],
+    overlay: Overlay,
 ) -> str:
-    style = f"--fill:{markup(fill)};--other:{markup(other_fill)}"
-    top = markup(row[0].label) if row else "no answer"
+    prediction, names = results.predictions[name][place], results.labels[name].names
+    style = f"--fill:{markup(fills[0])};--other:{markup(fills[1])}"
+    top = markup(answer_title(prediction, names, overlay.threshold))
     time = "" if prediction.trouble else pass_time(prediction.seconds)
     flag = " · untrained" if prediction.untrained else ""
     trouble = f'<p class="trouble">{markup(prediction.trouble)}</p>' if prediction.trouble else ""
-    items = "".join(_item(bar) for bar in row)
+    answer = prediction.answer
+    drawn = _drawn(results, name, place, overlay) if is_drawn(answer) else ""
+    level = prediction.kind in ("labels", "score")
+    items = "".join(_item(bar, level=level) for bar in row)
     return (
         f'<section style="{style}" aria-label="{markup(name)}"><h2><b>{markup(name)}</b>'
-        f"<span>{top}</span><small>{time}{flag}</small></h2>{trouble}<ol>{items}</ol></section>"
+        f"<span>{top}</span><small>{time}{flag}</small></h2>{trouble}{drawn}<ol>{items}</ol>"
+        f"{_further(answer)}</section>"
     )
 
 
-def _item(bar: Bar) -> str:
+def _drawn(results: Results, name: str, place: int, overlay: Overlay) -> str:
+    """What was found, over the image."""
+    try:
+        data = drawn_image(results, name, place, overlay)
+    except ImageError as error:
+        return f'<p class="trouble">{markup(str(error))}</p>'
+    address = f"data:image/webp;base64,{b64encode(data).decode()}"
+    words = f"What {name} found in the image"
+    return f'<img class="drawn" src="{markup(address, len(address))}" alt="{markup(words)}">'
+
+
+def _further(answer: HeadAnswer | None) -> str:
+    """What an answer says that is no bar."""
+    if answer is None or answer.value is None:
+        return ""
+    if answer.kind == "labels":
+        return "<p>The line is at 50&#8239;%: from there on a label counts.</p>"
+    if answer.kind == "score":
+        raw = answer.value.raw if isinstance(answer.value, ScoredRow) else None
+        told = "" if raw is None else f" The model returned {small(raw, 4)}.".replace("-", "−")
+        return f"<p>The line is at 50&#8239;%.{markup(told)}</p>"
+    if answer.kind == "tree":
+        return _tensors(answer)
+    if answer.kind in ("embedding", "map"):
+        lines = "".join(
+            f"<p>{markup(line)}</p>" for line in answer_lines(answer, (), FIRST_NUMBERS)
+        )
+        return lines
+    return ""
+
+
+def _tensors(answer: HeadAnswer) -> str:
+    """The tensors of an output with their shapes and values, as a table."""
+    assert isinstance(answer.value, tuple)
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{markup(cell)}</td>" for cell in summary_cells(each)) + "</tr>"
+        for each in answer.value
+    )
+    head = "".join(f"<th>{markup(word)}</th>" for word in SUMMARY_COLUMNS)
+    return (
+        '<div class="tensors" tabindex="0" role="group" aria-label="The tensors of the output">'
+        f"<table><tr>{head}</tr>{rows}</table></div>"
+    )
+
+
+def _item(bar: Bar, *, level: bool) -> str:
     other = bar.other or 0.0
     tick = f'<i style="left:{100 * other:.2f}%"></i>' if other >= LEAST_TICK else ""
-    filled = f'<b style="width:{100 * bar.probability:.2f}%"></b>'
+    line = "<u></u>" if level else ""
+    own = f";background:{markup(bar.colour)}" if bar.colour else ""
+    filled = f'<b style="width:{100 * bar.probability:.2f}%{own}"></b>'
     return (
         f'<li><span>{markup(bar.label)}</span><span class="track" aria-hidden="true">{filled}{tick}'
-        f"</span><span>{markup(share_text(bar.probability))}</span></li>"
+        f"{line}</span><span>{markup(share_text(bar.probability))}</span></li>"
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from core.predict import differing_first
+from dataclasses import replace
+
+from core.predict import NO_ANSWER, answer_title, differing_first
 from core.theme import SLOT_FILLS
 from core.wording import counted, share_text
 from pages.components.predict.results import Answer, Results
@@ -14,8 +16,6 @@ ROW = 36
 
 ROWS = 12
 """The most images before the table scrolls."""
-
-NO_ANSWER = "no answer"
 
 STATES = {True: "agree", False: "differ", None: NO_ANSWER}
 
@@ -33,11 +33,11 @@ def image_table(results: Results) -> int:
         columns += _columns(name, answer, order, slot_fill(name, position))
     if len(results.answers) > 1 and not results.classes.obstacle:
         states = [STATES[results.same[place]] for place in order]
-        hint = "Whether the most probable classes are the same"
+        hint = "Whether the answers are the same"
         columns.append(Column("", "state", states, hint=hint, worded=True))
     table = packed(
         Table(
-            "The images, with the most probable class of each",
+            "The images, with the answer to each",
             columns,
             numbers=[images[row].number for row in range(len(images))],
             foot=counted(len(images), "image"),
@@ -59,17 +59,19 @@ def slot_fill(name: str, position: int) -> str:
 
 def _columns(name: str, answer: Answer, order: tuple[int, ...], colour: str) -> list[Column]:
     predictions = [answer.predictions[place] for place in order]
-    tops = [each.indices[0] if each.indices else None for each in predictions]
-    names = [NO_ANSWER if top is None else answer.labels.names[top] for top in tops]
+    names = [answer_title(each, answer.labels.names) for each in predictions]
     shares = [each.probabilities[0] if each.indices else None for each in predictions]
+    title = Column(title=name, kind="label", values=names, hint=f"What {name} answers")
+    if not any(each.indices for each in predictions):
+        return [replace(title, share=4, most=420)]
     return [
-        Column(title=name, kind="label", values=names, hint=f"The most probable class by {name}"),
+        title,
         Column(
             title=f"{name} %",
             kind="bar",
             values=shares,
             text=lambda share: "–" if share is None else share_text(share),
-            hint=f"The probability of that class by {name}",
+            hint=f"The probability of that by {name}",
             drop=1,
             colour=colour,
             share=4,

@@ -3,32 +3,44 @@ of the user's own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 
 import streamlit as st
 
+from core.architectures import Architecture
 from core.checkpoint import Checkpoint
 from core.errors import LabelsError
 from core.plain_text import plain, visible
 from core.predict import (
     LABEL_ENDINGS,
+    NAMELESS,
     LabelFile,
     Labels,
     StatedNames,
+    answer_labels,
     choose_labels,
     label_choices,
     names_preview,
     read_label_file,
 )
+from core.predict.answers import AnswerKind
 from pages.components.cached import cached, told_by
 
 
-def labels_picker(key: str, outputs: int, checkpoint: Checkpoint) -> Labels:
+def labels_picker(
+    key: str,
+    outputs: int,
+    checkpoint: Checkpoint,
+    architecture: Architecture,
+    kinds: Collection[AnswerKind],
+) -> Labels:
     """Draw the source of the names, a choice where lists differ, and an upload for the user's own.
 
-    Returns one name for each of the model's `outputs`.
+    Returns one name for each of the model's `outputs`, of answers of these kinds.
     """
+    if kinds and not outputs:
+        return NAMELESS
     own: LabelFile | None = st.session_state.get(f"{key}-own")
     try:
         labels = _own_labels(key, outputs, own) if own else None
@@ -36,7 +48,8 @@ def labels_picker(key: str, outputs: int, checkpoint: Checkpoint) -> Labels:
         st.error(plain(str(error)), icon=":material/error:")
         labels = None
     if labels is None:
-        labels = _stated_labels(key, outputs, checkpoint)
+        stated = _stated_labels(key, outputs, checkpoint)
+        labels = answer_labels(stated, architecture, kinds)
     st.caption(f"Class names: {plain(labels.source)}.")
     problem = st.session_state.get(f"{key}-problem")
     if problem:

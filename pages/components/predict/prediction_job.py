@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from core.checkpoint import StateDict
+from core.checkpoint import Checkpoint, StateDict
 from core.errors import LoupeError
 from core.images import image_workers
 from core.inputs import Preprocessing
 from core.load import LoadedModel, ModelPool, ModelRequest, load_requested
 from core.plain_text import plain_sentence
 from core.predict import Prediction, predict
+from core.predict.answers import AnswerKind, told_outputs
 from core.progress import Cancelled, Progress
 from core.server import Job
 from pages.components.job_panel import job_panel
@@ -34,13 +35,20 @@ Outcome = tuple[Prediction, ...] | LoupeError
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One slot's part of the job: the model, its preprocessing, and the state_dict to load it from
-    again if the pool has dropped it."""
+    """One slot's part of the job: the model, its preprocessing, the kinds that a person chose for
+    its heads, and the state_dict to load it from again if the pool has dropped it."""
 
     slot: str
     request: ModelRequest
+    checkpoint: Checkpoint
     state_dict: StateDict
     preprocessing: Preprocessing
+    kinds: Mapping[str, AnswerKind]
+
+    @property
+    def told(self) -> str:
+        """A text that is the same for the same model, run and read in the same way."""
+        return repr((self.request, self.preprocessing, sorted(self.kinds.items())))
 
 
 def predictions(tasks: Sequence[Task], images: Sequence[TrayImage]) -> Mapping[str, Outcome] | None:
@@ -50,7 +58,7 @@ def predictions(tasks: Sequence[Task], images: Sequence[TrayImage]) -> Mapping[s
     failed, with a button that runs it again.
     """
     wanted = (
-        tuple((task.slot, task.request, task.preprocessing) for task in tasks),
+        tuple((task.slot, task.told) for task in tasks),
         tuple(image.identity for image in images),
     )
     started: tuple[object, Job[Mapping[str, Outcome]]] | None
@@ -115,4 +123,7 @@ def _run(
 
     files = ((image.name, image.data) for image in images)
     with pool.get(task.request, load) as loaded, closing(image_workers().each(files)) as decoded:
-        return predict(loaded, decoded, task.preprocessing, MAX_CLASSES, part)
+        told = told_outputs(task.request.architecture, loaded.model, task.checkpoint)
+        return predict(
+            loaded, decoded, task.preprocessing, MAX_CLASSES, part, told=told, kinds=task.kinds
+        )

@@ -17,10 +17,9 @@ from core.inputs import (
     Fit,
     Offer,
     Preprocessing,
-    preprocessing_choices,
 )
 from core.plain_text import plain, plain_sentence
-from core.predict import not_understood_words
+from core.predict import image_choices, not_understood_words
 from core.wording import capital, count
 from pages.components.cached import cached, told_by
 
@@ -41,7 +40,7 @@ def slot_choices(architecture: Architecture, checkpoint: Checkpoint) -> tuple[Of
 
 @cached(64)
 def _choices(architecture: Architecture, told: str, _checkpoint: Checkpoint) -> tuple[Offer, ...]:
-    return preprocessing_choices(architecture, _checkpoint)
+    return image_choices(architecture, _checkpoint)
 
 
 def editor_key(slot: str) -> str:

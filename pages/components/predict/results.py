@@ -7,18 +7,20 @@ from dataclasses import dataclass
 
 from core.inputs import Preprocessing
 from core.predict import Labels, Prediction, SharedClasses, agreement, shared_classes
+from core.predict.answers import AnswerKind
 from pages.components.predict.image_tray import TrayImage
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One model's answer: its file's name, its preprocessing, a prediction per image, and the names
-    of its classes."""
+    of its classes. `told` is the same for the same model, run and read in the same way."""
 
     file: str
     preprocessing: Preprocessing
     predictions: tuple[Prediction, ...]
     labels: Labels
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,12 @@ class Results:
     def labels(self) -> Mapping[str, Labels]:
         """The names of each model's classes."""
         return {name: answer.labels for name, answer in self.answers.items()}
+
+    @property
+    def kinds(self) -> frozenset[AnswerKind]:
+        """The kinds of the answers to the images that were run."""
+        rows = self.predictions.values()
+        return frozenset(each.kind for row in rows for each in row if each.heads)
 
     @property
     def fed(self) -> Mapping[str, tuple[Preprocessing, Labels]]:

@@ -17,6 +17,8 @@ from core.images import image_workers
 from core.inputs import Preprocessing
 from core.load import LoadedModel, ModelPool, load_requested
 from core.plain_text import markup, plain, plain_sentence
+from core.predict import Prediction
+from core.predict.answers import told_outputs
 from core.predict.seen import (
     MistakenAnswer,
     SeenImage,
@@ -89,16 +91,22 @@ def seen_panel(results: Results, place: int, tasks: Sequence[Task]) -> None:
     if not panel.open:
         return
     image = results.images[place]
-    work = {task.slot: _job(task, image) for task in tasks}
+    heads = {name: _head(row[place]) for name, row in results.predictions.items()}
+    work = {task.slot: _job(task, image, heads[task.slot]) for task in tasks}
     with panel:
         for task in tasks:  # so that the second runs while the first is waited for
-            _start(work[task.slot], task, image)
+            _start(work[task.slot], task, image, heads[task.slot])
         for position, (task, places) in enumerate(zip(tasks, _places(len(tasks)), strict=True)):
             with places[0]:
                 found = _found(work[task.slot])
             if found is not None:
                 names = results.labels[task.slot].names
                 _draw(task.slot, found, names, slot_fill(task.slot, position), places)
+
+
+def _head(prediction: Prediction) -> str:
+    """The name of the head that is told."""
+    return prediction.answer.name if prediction.answer is not None else ""
 
 
 def _places(models: int) -> Iterator[Sequence[DeltaGenerator]]:
@@ -110,12 +118,12 @@ def _places(models: int) -> Iterator[Sequence[DeltaGenerator]]:
         yield column.container(), column.container()
 
 
-def _job(task: Task, image: TrayImage) -> SharedJob[WhatIf]:
-    identity = f"{image.identity}|{task.request!r}|{task.preprocessing!r}"
+def _job(task: Task, image: TrayImage, head: str) -> SharedJob[WhatIf]:
+    identity = f"{image.identity}|{task.told}|{head}"
     return SharedJob("seen", identity, max_results=16)
 
 
-def _start(job: SharedJob[WhatIf], task: Task, image: TrayImage) -> None:
+def _start(job: SharedJob[WhatIf], task: Task, image: TrayImage, head: str) -> None:
     """Start the work, unless it is done, under way, or has ended without a result."""
     if job.under_way or job.result is not None:
         return
@@ -123,14 +131,14 @@ def _start(job: SharedJob[WhatIf], task: Task, image: TrayImage) -> None:
         job.draw_failure()
         if not pressed(f"Look again with {plain(task.slot)}", key=f"{job.widget_key}-again"):
             return
-    job.start(_work(model_pool(), task, image))
+    job.start(_work(model_pool(), task, image, head))
 
 
 def _found(job: SharedJob[WhatIf]) -> WhatIf | None:
     return job.watch() if job.under_way else job.result
 
 
-def _work(pool: ModelPool, task: Task, image: TrayImage) -> Callable[[Progress], WhatIf]:
+def _work(pool: ModelPool, task: Task, image: TrayImage, head: str) -> Callable[[Progress], WhatIf]:
     def work(progress: Progress) -> WhatIf:
         def load() -> LoadedModel:
             return load_requested(task.request, task.state_dict, progress)
@@ -140,7 +148,16 @@ def _work(pool: ModelPool, task: Task, image: TrayImage) -> Callable[[Progress],
 
         decoded = image_workers().decoded(image.data, image.name)
         with pool.get(task.request, load) as loaded, decoded as whole:
-            return what_if(loaded, whole.image, task.preprocessing, report)
+            told = told_outputs(task.request.architecture, loaded.model, task.checkpoint)
+            return what_if(
+                loaded,
+                whole.image,
+                task.preprocessing,
+                report,
+                told=told,
+                kinds=task.kinds,
+                head=head,
+            )
 
     return work
 

@@ -179,7 +179,7 @@ def _main_button(page: str, step: NextStep, slots: Mapping[str, BenchSlot]) -> N
         case Action.QUICK_DEMO | Action.LOAD:
             then = "pages/fit.py"
             if step.action is Action.QUICK_DEMO and any(
-                slots[slot].stage.classifies for slot in step.slots
+                slots[slot].stage.predicts for slot in step.slots
             ):
                 then = "pages/predict.py"
             begin = partial(quick_demo.begin, step.slots, then)

@@ -9,7 +9,7 @@ from core.architectures import Architecture
 from core.checkpoint import Checkpoint
 from core.errors import LoupeError
 from core.fit.identify import Candidate
-from core.predict import require_classifier
+from core.predict import require_image_model
 from core.server import EMPTY_SLOT, SlotStage, Stage, slot_stage
 from pages.components.fit.fitting import fitting
 from pages.components.identified import identification
@@ -61,15 +61,15 @@ def _slot(slot: str) -> BenchSlot:
         state.recipe,
         chosen=chosen.key if chosen is not None else None,
         resident=request is not None and is_loaded(request),
-        classifies=architecture is not None and _classifies(architecture),
+        predicts=architecture is not None and _predicts(architecture),
         strict=state.strict,
     )
     return BenchSlot(stage, checkpoint, architecture, sure, waits_for_index=identified is None)
 
 
-def _classifies(architecture: Architecture) -> bool:
+def _predicts(architecture: Architecture) -> bool:
     try:
-        require_classifier(architecture)
+        require_image_model(architecture)
     except LoupeError:
         return False
     return True

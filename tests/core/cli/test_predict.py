@@ -7,10 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
-from torchvision.models import resnet18, resnet50
-from torchvision.models.segmentation import lraspp_mobilenet_v3_large
+from torchvision.models import get_model, resnet18, resnet50
+from torchvision.models.detection import ssdlite320_mobilenet_v3_large
+from torchvision.models.optical_flow import raft_small
+from torchvision.models.segmentation import (
+    LRASPP_MobileNet_V3_Large_Weights,
+    lraspp_mobilenet_v3_large,
+)
 
 from core.server import SAMPLES, photographs, sample_images
 from tests.core.cli.process import loupe
@@ -213,18 +219,102 @@ def test_predict_refuses_a_checkpoint_that_does_not_fit(training_file: Path) -> 
     assert "Traceback" not in done.stderr
 
 
-def test_predict_says_what_a_network_gives_that_is_no_classifier(tmp_path: Path) -> None:
-    model = lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=3)
-    torch.save(model.state_dict(), tmp_path / "pixels.pth")
-    done = loupe(
-        *("predict", tmp_path / "pixels.pth", "--arch", "lraspp_mobilenet_v3_large"),
-        *("--num-classes", 3, sample_images()[0]),
-    )
+def test_predict_says_what_a_model_takes_that_takes_no_single_image(tmp_path: Path) -> None:
+    torch.save(raft_small().state_dict(), tmp_path / "flow.pth")
+    done = loupe("predict", tmp_path / "flow.pth", "--arch", "raft_small", sample_images()[0])
     assert done.returncode == 2
     assert done.stdout == ""
-    assert "returns a class for every pixel (segmentation)" in done.stderr
-    assert "classifiers" in done.stderr
+    assert "takes two images" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_predict_prints_the_pixels_classes_with_the_names_of_the_librarys_weights(
+    tmp_path: Path,
+) -> None:
+    model = lraspp_mobilenet_v3_large(weights=None, weights_backbone=None)
+    torch.save(model.state_dict(), tmp_path / "pixels.pth")
+    command = ("predict", tmp_path / "pixels.pth", "--arch", "lraspp_mobilenet_v3_large")
+    done = loupe(*command, photographs()[0])
+    assert done.returncode == 0, done.stderr
+    assert "read as pixels: A map of " in done.stdout
+    assert "torchvision's own weights for lraspp_mobilenet_v3_large" in done.stdout
+    assert "whole images, the shorter edge resized to 520 px" in done.stdout
+    done = loupe(*command, photographs()[0], "--json")
+    [image] = json.loads(done.stdout)["images"]
+    assert image["kind"] == "pixels"
+    assert sum(each["share"] for each in image["classes"]) == pytest.approx(1)
+    assert all(each["label"] in VOC for each in image["classes"])
+
+
+VOC = LRASPP_MobileNet_V3_Large_Weights.DEFAULT.meta["categories"]
+
+
+def test_predict_prints_a_detectors_boxes_as_text_json_and_csv(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    model = ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None)
+    torch.save(model.state_dict(), tmp_path / "boxes.pth")
+    arch = "ssdlite320_mobilenet_v3_large"
+    command = ("predict", tmp_path / "boxes.pth", "--arch", arch, photographs()[0])
+    text = loupe(*command)
+    assert "read as boxes: A dict for each image, with boxes" in text.stdout
+    assert "below 50 %" in text.stdout
+    [image] = json.loads(loupe(*command, "--json").stdout)["images"]
+    rows = list(csv.DictReader(loupe(*command, "--csv").stdout.splitlines()))
+    assert len(rows) == len(image["objects"]) > 0
+    first = image["objects"][0]
+    assert (rows[0]["kind"], rows[0]["label"]) == ("boxes", first["label"])
+    box = [float(rows[0][edge]) for edge in ("left", "top", "right", "bottom")]
+    assert box == pytest.approx(first["box"], abs=0.01)
+
+
+def test_predict_reads_several_labels_that_the_file_states_and_another_kind_on_demand(
+    tmp_path: Path,
+) -> None:
+    torch.manual_seed(1)
+    model = resnet18(num_classes=3)
+    stated = {"config": {"problem_type": "multi_label_classification"}, "classes": ["a", "b", "c"]}
+    torch.save({"state_dict": model.state_dict(), **stated}, tmp_path / "labels.pth")
+    options = ("--arch", "resnet18", "--num-classes", 3, photographs()[0], "--json")
+    command = ("predict", tmp_path / "labels.pth", *options)
+    [labels] = json.loads(loupe(*command).stdout)["images"]
+    [classes] = json.loads(loupe(*command, "--kind", "classes").stdout)["images"]
+    assert (labels["kind"], classes["kind"]) == ("labels", "classes")
+    assert labels["evidence"] == "The file states problem_type: multi_label_classification."
+    assert sum(each["probability"] for each in classes["top"]) == pytest.approx(1)
+    by_label = {each["label"]: each["probability"] for each in labels["top"]}
+    logits = torch.tensor([by_label[name] for name in "abc"]).logit()
+    expected = dict(zip("abc", logits.softmax(0).tolist(), strict=True))
+    for each in classes["top"]:
+        assert each["probability"] == pytest.approx(expected[each["label"]], rel=1e-3)
+    refused = loupe(*command, "--kind", "boxes")
+    assert refused.returncode == 2
+    assert "It can be read as classes, probabilities, labels" in refused.stderr
+    unknown = loupe(*command, "--kind", "animals")
+    assert "There is no kind of answer called 'animals'." in unknown.stderr
+    no_head = loupe(*command, "--head", "aux")
+    assert "It has one answer." in no_head.stderr
+
+
+@pytest.mark.parametrize(
+    ("arch", "classes", "kind", "said"),
+    [
+        ("timm:test_resnet", 0, "embedding", "96 numbers, of length "),
+        ("torchvision:resnet18", 1, "score", "score  (the number is "),
+    ],
+)
+def test_predict_prints_an_embedding_and_a_score(
+    tmp_path: Path, arch: str, classes: int, kind: str, said: str
+) -> None:
+    library, name = arch.split(":")
+    make = timm.create_model if library == "timm" else get_model
+    torch.save(make(name, num_classes=classes).state_dict(), tmp_path / "m.pth")
+    command = ("predict", tmp_path / "m.pth", "--arch", f"{arch}?num_classes={classes}")
+    done = loupe(*command, photographs()[0])
+    assert done.returncode == 0, done.stderr
+    assert f"read as {kind}: " in done.stdout
+    assert said in done.stdout
+    refused = loupe(*command, photographs()[0], "--what-if")
+    assert "has no classes to compare" in refused.stderr
 
 
 def test_predict_says_what_it_guesses_and_takes_another_preprocessing(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+import pytest
+import torch
+
 from core.predict import (
     Labels,
     Prediction,
@@ -11,6 +14,7 @@ from core.predict import (
     predictions_verdict,
     shared_classes,
 )
+from core.predict.answers import SCORED, EmbeddingRow, HeadAnswer, ScoredRow
 
 NAMES = Labels(("cat", "dog", "owl"), "test")
 OTHER_ORDER = Labels(("owl", "cat", "dog"), "test")
@@ -102,3 +106,79 @@ def test_a_model_that_no_image_reached_is_no_obstacle() -> None:
 def test_images_that_differ_come_first_and_those_that_agree_last() -> None:
     assert differing_first((True, False, None, True, False)) == (1, 4, 2, 0, 3)
     assert differing_first((None, None)) == (0, 1)
+
+
+def answered(name, kind, value, outputs=3):
+    """A prediction of one head, as `predict` makes it."""
+    head = HeadAnswer("", kind, "", outputs, value)
+    row = value if isinstance(value, ScoredRow) else ScoredRow((), ())
+    classes = outputs if kind in SCORED else 0
+    shares = row.indices, row.probabilities
+    return Prediction(name, *shares, 0.01, classes=classes, heads=(head,))
+
+
+PETS = Labels(("cat", "dog", "hen"), "test")
+CAT_AND_DOG = ScoredRow((0, 1, 2), (0.9, 0.8, 0.1))
+CAT_AND_HEN = ScoredRow((0, 2, 1), (0.9, 0.8, 0.1))
+EMBEDDING = EmbeddingRow(torch.ones(512))
+
+
+def verdict_of(**rows):
+    labels = dict.fromkeys(rows, PETS)
+    return predictions_verdict(rows, labels, shared_classes(labels))
+
+
+def test_models_that_give_labels_agree_where_all_labels_that_count_are_the_same():
+    a = (answered("x", "labels", CAT_AND_DOG), answered("y", "labels", CAT_AND_DOG))
+    b = (answered("x", "labels", CAT_AND_HEN), answered("y", "labels", CAT_AND_DOG))
+    labels = {"A": PETS, "B": PETS}
+    assert agreement({"A": a, "B": b}, shared_classes(labels)) == (False, True)
+    assert verdict_of(A=a, B=b) == "A and B agree on 1 of 2 images"
+
+
+def test_two_scores_agree_on_one_side_of_the_threshold():
+    high, higher, low = (
+        (answered("x", "score", ScoredRow((0,), (share,)), 1),) for share in (0.6, 0.9, 0.2)
+    )
+    classes = shared_classes({"A": Labels(("score",), ""), "B": Labels(("score",), "")})
+    assert agreement({"A": high, "B": higher}, classes) == (True,)
+    assert agreement({"A": high, "B": low}, classes) == (False,)
+
+
+def test_answers_of_two_kinds_are_neither_the_same_nor_different():
+    a, b = (answered("x", "classes", CAT_AND_DOG),), (answered("x", "labels", CAT_AND_DOG),)
+    assert agreement({"A": a, "B": b}, shared_classes({"A": PETS, "B": PETS})) == (None,)
+    assert verdict_of(A=a, B=b).endswith("their answers are of two kinds")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "one", "several"),
+    [
+        ("labels", CAT_AND_DOG, "A says cat and dog", "A labels 2 of 2 images"),
+        (
+            *("embedding", EMBEDDING, "A gives an embedding of 512 numbers"),
+            "A gives an embedding of 2 of 2 images",
+        ),
+        (
+            *(
+                "score",
+                ScoredRow((0,), (0.75,), 1.1),
+                "A gives cat, 75.0\u202f% (the number is 1.1)",
+            ),
+            "A gives a score to 2 of 2 images",
+        ),
+        ("tree", (), "A returns 0 tensors", "A returns tensors for 2 of 2 images"),
+    ],
+)
+def test_the_verdict_says_classes_only_where_there_are_some(kind, value, one, several):
+    prediction = answered("x", kind, value)
+    assert verdict_of(A=(prediction,)) == one
+    assert verdict_of(A=(prediction, prediction)) == several
+
+
+def test_two_models_without_comparable_answers_are_told_one_after_the_other():
+    a, b = (answered("x", "embedding", EMBEDDING),), (answered("x", "classes", CAT_AND_DOG),)
+    assert verdict_of(A=a, B=a) == "A and B give an embedding of 1 of 1 image"
+    assert verdict_of(A=a, B=b) == (
+        "A gives an embedding of 1 of 1 image and B predicted 1 of 1 image"
+    )

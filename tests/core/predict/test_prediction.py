@@ -24,11 +24,13 @@ from core.checkpoint import open_checkpoint
 from core.errors import LoadError
 from core.fixes import Recipe, Step, StripPrefix
 from core.images import image_workers
-from core.inputs import IMAGENET, default_preprocessing
+from core.inputs import IMAGENET, default_preprocessing, prepare
 from core.load import load_model
-from core.predict.classifiers import require_classifier
+from core.predict.answers import logits_of, told_outputs
+from core.predict.image_models import require_image_model
 from core.predict.labels import choose_labels
-from core.predict.prediction import logits_of, predict
+from core.predict.prediction import predict
+from core.predict.whole_image import image_choices
 from core.progress import Cancelled, Progress
 from core.recipe import apply_recipe
 from core.server import SAMPLES, sample_images
@@ -130,38 +132,31 @@ def test_a_model_that_lacks_only_num_batches_tracked_is_not_called_untrained(tmp
 @pytest.mark.parametrize(
     ("name", "options", "gives"),
     [
-        ("lraspp_mobilenet_v3_large", {"num_classes": 3}, "a class for every pixel"),
-        ("ssdlite320_mobilenet_v3_large", {"num_classes": 3}, "boxes with their classes"),
         ("raft_small", {}, "how each pixel moves"),
         ("s3d", {"num_classes": 3}, "the classes of a video"),
     ],
 )
-def test_a_network_that_classifies_no_pictures_says_what_it_gives(tmp_path, name, options, gives):
-    model = get_model(name, weights=None, **options, **backbone_without_weights(name))
+def test_a_model_that_takes_no_single_image_says_what_it_takes(tmp_path, name, options, gives):
+    model = get_model(name, weights=None, **options)
     torch.save(model.state_dict(), tmp_path / "model.pth")
     loaded = load(tmp_path / "model.pth", Architecture("torchvision", name, tuple(options.items())))
     with pytest.raises(LoadError, match=f"torchvision {name}.* returns {gives}") as caught:
         predict(loaded, photos(1), IMAGENET)
-    assert "image classifiers" in caught.value.remedy
+    assert "models that take one image" in caught.value.remedy
 
 
-def backbone_without_weights(name):
-    takes = ("lraspp", "ssdlite")
-    return {"weights_backbone": None} if name.startswith(takes) else {}
+def test_every_model_that_is_refused_takes_videos_or_two_images():
+    refused = {name for name in list_models() if is_refused(name)}
+    assert refused == {
+        *list_models(torchvision.models.video),
+        *list_models(torchvision.models.optical_flow),
+    }
+    assert len(refused) == 11
 
 
-def test_every_network_that_is_refused_gives_no_classes_of_a_picture():
-    refused = {name for name in list_models() if does_not_classify("torchvision", name)}
-    classifying = set(list_models(torchvision.models)) | set(
-        list_models(torchvision.models.quantization)
-    )
-    assert refused == set(list_models()) - classifying
-    assert len(refused) == 29
-
-
-def does_not_classify(library, name, **options):
+def is_refused(name):
     try:
-        require_classifier(Architecture(library, name, tuple(options.items())))
+        require_image_model(Architecture("torchvision", name))
     except LoadError:
         return True
     return False
@@ -169,10 +164,11 @@ def does_not_classify(library, name, **options):
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_dinov3_qkvb", "test_vit", "test_resnet"])
 @pytest.mark.parametrize("options", [{}, {"num_classes": 0}, {"num_classes": 4}])
-def test_a_network_of_timm_is_refused_where_timm_builds_it_without_a_head(name, options):
+def test_a_model_of_timm_gives_an_embedding_where_timm_builds_it_without_a_head(name, options):
     with torch.device("meta"):
         model = timm.create_model(name, **options)
-    assert does_not_classify("timm", name, **options) == (model.num_classes == 0)
+    told = told_outputs(Architecture("timm", name, tuple(options.items())))
+    assert bool(told.embedding) == (model.num_classes == 0)
 
 
 def test_a_quantizable_network_is_a_classifier_as_any_other(tmp_path):
@@ -212,9 +208,10 @@ class NeedsALookUp(Takes):
         return {}["queries"]
 
 
-class GivesBoxes(Takes):
+class GivesQueries(Takes):
     def forward(self, inputs):
-        return [{"boxes": torch.zeros(0, 4), "labels": torch.zeros(0)} for _ in inputs]
+        number = inputs.mean((1, 2, 3))[:, None, None] * torch.ones(1, 5, 4)
+        return {"queries": number, "labels": ["cat"]}
 """
 
 
@@ -223,27 +220,179 @@ class GivesBoxes(Takes):
     [
         ("TakesNestedTensors", "has no attribute 'tensors'"),
         ("NeedsALookUp", "queries"),
-        ("GivesBoxes", "it returns a list that begins with a dict of boxes, labels"),
     ],
 )
-def test_an_owners_network_that_is_no_classifier_gets_a_sentence_when_it_runs(
+def test_an_owners_model_that_takes_no_batch_of_images_gets_a_sentence_when_it_runs(
     tmp_path, monkeypatch, name, said
 ):
+    loaded = owners(tmp_path, monkeypatch, name)
+    with pytest.raises(LoadError, match=said):
+        predict(loaded, photos(1), IMAGENET)
+
+
+def owners(tmp_path, monkeypatch, name):
     module = f"networks_{name.lower()}"
     (tmp_path / f"{module}.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
     catalogue((module,))
     torch.save(nn.ModuleDict({"head": nn.Linear(3, 2)}).state_dict(), tmp_path / "model.pth")
-    loaded = load(tmp_path / "model.pth", Architecture("own", f"{module}.{name}"))
-    with pytest.raises(LoadError, match=said):
-        predict(loaded, photos(1), IMAGENET)
+    return load(tmp_path / "model.pth", Architecture("own", f"{module}.{name}"))
 
 
-def test_a_network_without_a_head_gives_features_and_a_sentence(tmp_path):
-    torch.save(timm.create_model("test_resnet", num_classes=0).state_dict(), tmp_path / "a.pth")
-    loaded = load(tmp_path / "a.pth", Architecture("timm", "test_resnet", (("num_classes", 0),)))
-    with pytest.raises(LoadError, match="returns features: it has no head"):
-        predict(loaded, photos(1), IMAGENET)
+def test_an_output_that_cannot_be_read_is_a_tree_of_each_image_alone(tmp_path, monkeypatch):
+    loaded = owners(tmp_path, monkeypatch, "GivesQueries")
+    images = photos(3)
+    for (_, image), prediction in zip(images, predict(loaded, images, IMAGENET), strict=True):
+        assert prediction.kind == "tree"
+        assert prediction.classes == 0
+        queries, label = prediction.answer.value
+        assert (queries.name, queries.shape, label.dtype) == ("queries", (1, 5, 4), "str")
+        alone = predict(loaded, [("alone", image)], IMAGENET)[0].answer.value[0]
+        assert queries.mean == pytest.approx(alone.mean)
+
+
+def test_a_model_without_a_head_gives_the_embedding_of_plain_torch(tmp_path):
+    torch.manual_seed(1)
+    model = timm.create_model("test_resnet", num_classes=0).eval()
+    torch.save(model.state_dict(), tmp_path / "a.pth")
+    architecture = Architecture("timm", "test_resnet", (("num_classes", 0),))
+    loaded, images = load(tmp_path / "a.pth", architecture), photos(2)
+    preprocessing = default_preprocessing(architecture)
+    predictions = predict(loaded, images, preprocessing)
+    with torch.inference_mode():
+        expected = model(torch.stack([prepare(image, preprocessing) for _, image in images]))
+    for prediction, row in zip(predictions, expected, strict=True):
+        assert (prediction.kind, prediction.indices, prediction.classes) == ("embedding", (), 0)
+        assert prediction.answer.value.values.allclose(row, atol=1e-6)
+
+
+CLIPS = ["resnet50_clip", "vit_xsmall_patch16_clip_224", "fastvit_mci0"]
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_the_image_tower_of_a_clip_gives_an_embedding_and_no_class(tmp_path, name):
+    torch.save(timm.create_model(name).state_dict(), tmp_path / "a.pth")
+    architecture = Architecture("timm", name)
+    loaded = load(tmp_path / "a.pth", architecture)
+    (prediction,) = predict(loaded, photos(1), default_preprocessing(architecture))
+    assert prediction.kind == "embedding"
+    assert "trained on images with their texts" in prediction.answer.evidence
+
+
+class TestEveryTask:
+    """torchvision's detectors and segmentation models give what plain torch gives."""
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "ssdlite320_mobilenet_v3_large",
+            "fasterrcnn_mobilenet_v3_large_320_fpn",
+            "maskrcnn_resnet50_fpn",
+            "keypointrcnn_resnet50_fpn",
+        ],
+    )
+    def test_a_detector_gives_plain_torchs_boxes_on_images_of_two_sizes(self, tmp_path, name):
+        torch.manual_seed(1)
+        options = {"weights": None, "weights_backbone": None, "num_classes": 2}
+        low = {} if name.startswith("ssd") else {"box_score_thresh": 0.0}
+        model = get_model(name, **options, **low).eval()
+        torch.save(model.state_dict(), tmp_path / "a.pth")
+        architecture = Architecture("torchvision", name, (("num_classes", 2),))
+        loaded = load(tmp_path / "a.pth", architecture)
+        images = [*photos(1), ("tall.png", photos(1)[0][1].resize((64, 150)))]
+        preprocessing = image_choices(architecture)[0].preprocessing
+        predictions = predict(loaded, images, preprocessing)
+        with torch.inference_mode():
+            for (_, image), prediction in zip(images, predictions, strict=True):
+                (expected,) = get_model_weights(name).DEFAULT.transforms()(image)[None]
+                (plain,) = loaded.model([expected])
+                found = prediction.answer.value
+                assert prediction.kind == "boxes"
+                assert prediction.fed == (image.height, image.width)
+                assert torch.equal(found.boxes, plain["boxes"])
+                assert torch.equal(found.scores, plain["scores"])
+                assert len(found.masks) == (len(found.boxes) if "masks" in plain else 0)
+                assert (found.keypoints is None) == ("keypoints" not in plain)
+
+    @pytest.mark.parametrize("name", ["lraspp_mobilenet_v3_large", "deeplabv3_mobilenet_v3_large"])
+    def test_a_segmentation_gives_plain_torchs_class_of_each_pixel(self, tmp_path, name):
+        torch.manual_seed(1)
+        options = {"weights": None, "weights_backbone": None, "num_classes": 5}
+        model = get_model(name, **options).eval()
+        torch.save(model.state_dict(), tmp_path / "a.pth")
+        architecture = Architecture("torchvision", name, (("num_classes", 5),))
+        loaded, images = load(tmp_path / "a.pth", architecture), photos(1)
+        preprocessing = image_choices(architecture)[0].preprocessing
+        (prediction,) = predict(loaded, images, preprocessing)
+        recipe = get_model_weights(name).DEFAULT.transforms()
+        with torch.inference_mode():
+            expected = model(recipe(images[0][1])[None])["out"].argmax(1)[0]
+        assert (prediction.kind, prediction.classes) == ("pixels", 5)
+        assert prediction.fed == tuple(expected.shape)
+        assert torch.equal(prediction.answer.value.classes.long(), expected)
+
+
+HEADS = """
+import torch
+from torch import nn
+
+
+class TwoHeads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.colour, self.shape = nn.Linear(3, 4), nn.Linear(3, 2)
+
+    def forward(self, inputs):
+        means = inputs.mean((2, 3))
+        return {"colour": self.colour(means), "shape": self.shape(means).softmax(1)}
+
+
+class LooksLikeProbabilities(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(3, 2)
+
+    def forward(self, inputs):
+        bright = (inputs.mean((1, 2, 3)) > 0).float()
+        return torch.stack([bright * 3, 1 - bright], 1)
+"""
+
+
+def two_heads(tmp_path, monkeypatch, name, saved):
+    module = f"heads_{name.lower()}"
+    (tmp_path / f"{module}.py").write_text(HEADS)
+    monkeypatch.syspath_prepend(tmp_path)
+    catalogue((module,))
+    torch.save(nn.ModuleDict(saved).state_dict(), tmp_path / "model.pth")
+    return load(tmp_path / "model.pth", Architecture("own", f"{module}.{name}"))
+
+
+def test_every_head_answers_and_another_one_can_be_told(tmp_path, monkeypatch):
+    heads = {"colour": nn.Linear(3, 4), "shape": nn.Linear(3, 2)}
+    loaded = two_heads(tmp_path, monkeypatch, "TwoHeads", heads)
+    prediction = predict(loaded, photos(1), IMAGENET)[0]
+    assert [(head.name, head.kind) for head in prediction.heads] == [
+        ("colour", "classes"),
+        ("shape", "probabilities"),
+    ]
+    assert (prediction.classes, len(prediction.indices)) == (4, 4)
+    other = prediction.of_head("shape")
+    assert (other.kind, other.classes) == ("probabilities", 2)
+    assert sum(other.probabilities) == pytest.approx(1)
+    assert prediction.of_head("none of that name") is prediction
+    chosen = predict(loaded, photos(1), IMAGENET, kinds={"shape": "labels"})[0]
+    assert chosen.of_head("shape").kind == "labels"
+
+
+def test_values_that_only_some_batches_have_are_settled_for_all_images(tmp_path, monkeypatch):
+    loaded = two_heads(tmp_path, monkeypatch, "LooksLikeProbabilities", {"head": nn.Linear(3, 2)})
+    images = [("dark", Image.new("RGB", (9, 9))), ("bright", Image.new("RGB", (9, 9), "white"))]
+    alone = predict(loaded, images[:1] * 2, IMAGENET, batch=1)
+    assert {each.kind for each in alone} == {"probabilities"}
+    both = predict(loaded, images, IMAGENET, batch=1)
+    assert {each.kind for each in both} == {"classes"}
+    expected = torch.tensor([0.0, 1.0]).softmax(0).max().item()
+    assert both[0].probabilities[0] == pytest.approx(expected)
 
 
 def test_weights_of_nan_give_a_sentence_and_no_classes(tmp_path):

@@ -29,8 +29,8 @@ from core.server import (
 NEEDS_REPAIR = SlotStage(Stage.SURE, needs_repair=True)
 SURE = SlotStage(Stage.SURE)
 FITS, LOADED = SlotStage(Stage.FITS), SlotStage(Stage.LOADED)
-DETECTOR = SlotStage(Stage.SURE, needs_repair=True, classifies=False)
-LOADED_DETECTOR = SlotStage(Stage.LOADED, classifies=False)
+DETECTOR = SlotStage(Stage.SURE, needs_repair=True, predicts=False)
+LOADED_DETECTOR = SlotStage(Stage.LOADED, predicts=False)
 SEVERAL, UNKNOWN = SlotStage(Stage.SEVERAL), SlotStage(Stage.UNKNOWN)
 NEAR = SlotStage(Stage.NEAR, keys=26)
 READING, UNREADABLE = SlotStage(Stage.IDENTIFYING), SlotStage(Stage.UNREADABLE)
@@ -123,7 +123,7 @@ def identified(path: Path, lookup: Lookup) -> Identification:
 
 
 def stage(found: Identification | None) -> SlotStage:
-    return slot_stage(found, None, Recipe(), chosen=None, resident=False, classifies=True)
+    return slot_stage(found, None, Recipe(), chosen=None, resident=False, predicts=True)
 
 
 def test_a_file_that_proves_its_architecture_is_sure(lookup: Lookup) -> None:
@@ -175,7 +175,7 @@ def test_a_chosen_architecture_decides(tmp_path: Path, lookup: Lookup) -> None:
     def with_choice(key: str, **said: bool) -> SlotStage:
         architecture = parse_architecture(key)
         fit = fit_of(state_dict, state_dict, signature(architecture))
-        known = {"resident": False, "classifies": True} | said
+        known = {"resident": False, "predicts": True} | said
         return slot_stage(found, fit, Recipe(), chosen=key, **known)
 
     assert found.sure is not None

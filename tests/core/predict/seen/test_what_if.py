@@ -209,12 +209,12 @@ def test_an_image_that_is_too_thin_is_refused_and_a_mistake_that_makes_it_so_is_
     assert too_large == ["cropping instead of squashing"]
 
 
-def test_a_network_that_classifies_no_images_is_refused(tmp_path):
+def test_a_model_whose_answer_names_no_class_is_refused(tmp_path):
     model = get_model("lraspp_mobilenet_v3_large", weights_backbone=None, num_classes=3)
     torch.save(model.state_dict(), tmp_path / "model.pth")
     architecture = Architecture("torchvision", "lraspp_mobilenet_v3_large", (("num_classes", 3),))
     loaded = load_model(open_checkpoint(tmp_path / "model.pth").state_dict(), architecture)
-    with pytest.raises(LoadError, match="a class for every pixel"):
+    with pytest.raises(LoadError, match="it is read as pixels"):
         what_if(loaded, opened(photographs()[0]), IMAGENET)
 
 
