@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from core.inputs.preprocessing import Preprocessing
 from core.inputs.statements.fields import first, flag
-from core.inputs.statements.steps import ImageStep, is_steps, read_steps, steps_in
+from core.inputs.statements.steps import TransformStep, is_steps, read_steps, steps_in
 from core.inputs.statements.understood import Reading, with_mean_and_std
 
 ELSEWHERE = frozenset(
@@ -77,7 +77,7 @@ def _values(config: Mapping[str, object]) -> Mapping[str, object] | None:
     return next((values for values in found if isinstance(values, Mapping)), None)
 
 
-def _steps(config: Mapping[str, object]) -> list[ImageStep]:
+def _steps(config: Mapping[str, object]) -> list[TransformStep]:
     found = (steps_in(_at(config, path)) for path in PIPELINES)
     return next((steps for steps in found if is_steps(steps)), [])
 

@@ -75,7 +75,8 @@ def read_entry(stated: Mapping[str, object], otherwise: Preprocessing) -> Readin
     entry = _spelled(stated)
     reading = _sized(Reading(otherwise), entry)
     reading = reading.interpolated("interpolation", first(entry, WAY))
-    reading = _without_others(reading, entry, WAY)
+    for names in (WAY, SHARE, FIT):
+        reading = _without_others(reading, entry, names)
     reading = with_channel_order(_normalised(reading, entry), entry)
     for name in SWITCHED_ON:
         if entry.get(name) is not None and flag(entry[name]) is not True:
@@ -195,8 +196,8 @@ def read_options(stated: Mapping[str, object], otherwise: Preprocessing) -> Read
     if "image_mean" in entry and edges_of(options.get("size")):
         entry["size"] = options["size"]  # it stands beside transformers' own names
     reading = read_entry(entry, otherwise)
-    sizes = {name for name in CROP if name in entry}
-    if sizes and edges_of(first(entry, CROP)) and not {*RESIZE, *SHARE, *FIT, "size"} & set(entry):
+    cropped = any(edges_of(entry.get(name)) for name in CROP)
+    if cropped and {*RESIZE, *SHARE, *FIT, "size"}.isdisjoint(entry):
         kept = of_size(otherwise, reading.preprocessing.crop)
         reading = reading.sized(kept.resize, kept.crop, kept.fit)
     return _unsure(reading, options, entry)

@@ -19,7 +19,7 @@ from core.inputs.statements.understood import (
 
 
 @dataclass(frozen=True, slots=True)
-class ImageStep:
+class TransformStep:
     """One transform: its class without the modules, its arguments, and whose it is."""
 
     name: str
@@ -64,10 +64,11 @@ NO_CHANGE = frozenset(
 )
 """Steps that load, pack or convert, and leave the values as they are."""
 
-
 FIELDS: Mapping[str, frozenset[str]] = {
     "Normalize": frozenset({"mean", "std", "inplace", "to_rgb", "max_pixel_value"}),
-    "CenterCrop": frozenset({"size", "crop_size", "height", "width", "efficientnet_style"}),
+    "CenterCrop": frozenset(
+        {"size", "crop_size", "height", "width", "efficientnet_style", "interpolation"}
+    ),
     "Resize": frozenset(
         {
             *("size", "scale", "max_size", "height", "width", "interpolation", "keep_ratio"),
@@ -90,7 +91,7 @@ USUAL: Mapping[str, object] = {
 """Arguments with their values that change nothing either."""
 
 
-def steps_in(value: object) -> list[ImageStep]:
+def steps_in(value: object) -> list[TransformStep]:
     """The steps of a list of transforms, or of an object around one; empty if there are none."""
     steps = list(islice(_steps(value, 4), MOST_STEPS))
     if any(each.albumentations or each.name in ALBUMENTATIONS for each in steps):
@@ -98,7 +99,7 @@ def steps_in(value: object) -> list[ImageStep]:
     return steps
 
 
-def _steps(value: object, depth: int) -> Iterator[ImageStep]:
+def _steps(value: object, depth: int) -> Iterator[TransformStep]:
     if isinstance(value, Mapping):
         whole = mapping(value.get("transform"))  # around albumentations' Compose in its to_dict()
         inner = value.get("transforms") if whole is None else whole
@@ -109,22 +110,22 @@ def _steps(value: object, depth: int) -> Iterator[ImageStep]:
             own = mapping(value.get("params")) or mapping(value.get("kwargs")) or {}
             rest = {key: each for key, each in value.items() if key not in (*NAMES, "params")}
             fields = {**rest, **own}
-            yield ImageStep(name, fields, _is_albumentations(value, name, fields))
+            yield TransformStep(name, fields, _is_albumentations(value, name, fields))
         elif depth < 4 or all(str(key)[:1].isupper() for key in value):
             yield from (_by_name(str(key), each) for key, each in value.items())
     elif isinstance(value, list | tuple) and depth:
         for item in value[:MOST_STEPS]:
             yield from _steps(item, depth - 1)
     elif isinstance(value, str) and depth < 4:
-        yield ImageStep(value, {})
+        yield TransformStep(value, {})
 
 
-def _by_name(name: str, stated: object) -> ImageStep:
+def _by_name(name: str, stated: object) -> TransformStep:
     """A step whose arguments stand under its name, and not beside it."""
     fields = mapping(stated)
     if fields is None:
         fields = {} if stated is None else _named(name, stated)
-    return ImageStep(name.rpartition(".")[2], fields, _is_albumentations({}, name, fields))
+    return TransformStep(name.rpartition(".")[2], fields, _is_albumentations({}, name, fields))
 
 
 def _named(name: str, stated: object) -> Mapping[str, object]:
@@ -164,13 +165,13 @@ KNOWN = frozenset(
 """Names that only a step has."""
 
 
-def is_steps(steps: Sequence[ImageStep]) -> bool:
+def is_steps(steps: Sequence[TransformStep]) -> bool:
     """Whether these are steps: something else may have a name too."""
     return any(step.name in KNOWN for step in steps)
 
 
 def read_steps(
-    steps: Sequence[ImageStep], otherwise: Preprocessing, *, openmmlab: bool = False
+    steps: Sequence[TransformStep], otherwise: Preprocessing, *, openmmlab: bool = False
 ) -> Reading:
     """The reading of all steps: a complete statement, so what no step does is not done.
 
@@ -187,7 +188,7 @@ def read_steps(
         if name in ("Normalize", "CenterCrop") and name in names[:number]:
             reading = reading.lacking("a second", name)
         elif name in TO_UNIT:
-            scale = 1.0 if flag(fields.get("scale", name != "ToDtype")) else 255.0
+            scale = 1.0 if flag(fields.get("scale", name != "ToDtype")) else scale or 255.0
         elif name == "Normalize":
             reading = _normalised(reading, step, scale, openmmlab=openmmlab)
         elif name in ("Resize", "ResizeEdge", "SmallestMaxSize"):
@@ -211,7 +212,7 @@ def read_steps(
     return reading if SIZE in reading.on else reading.lacking("steps", "without a size")
 
 
-def _other_fields(reading: Reading, step: ImageStep) -> Reading:
+def _other_fields(reading: Reading, step: TransformStep) -> Reading:
     """The reading with the arguments named that are not done."""
     known = FIELDS.get(step.name)
     if known is None:
@@ -238,7 +239,7 @@ def _preset(reading: Reading, fields: Mapping[str, object]) -> Reading:
 
 
 def _normalised(
-    reading: Reading, step: ImageStep, scale: float | None, *, openmmlab: bool
+    reading: Reading, step: TransformStep, scale: float | None, *, openmmlab: bool
 ) -> Reading:
     """The reading with a Normalize; where no step before it says on which scale the values are,
     its own numbers do."""
@@ -269,7 +270,7 @@ def _cropped(reading: Reading, fields: Mapping[str, object]) -> Reading:
     return reading.sized(done.resize, edges, done.fit)
 
 
-def _resized(reading: Reading, step: ImageStep, *, openmmlab: bool) -> Reading:
+def _resized(reading: Reading, step: TransformStep, *, openmmlab: bool) -> Reading:
     name, fields = step.name, step.fields
     stated = first(fields, ("size", "scale", "max_size"))
     parts = numbers(stated)

@@ -100,6 +100,7 @@ def test_another_interpolation_is_named(way):
         ({"size": 64, "resize": 72, "crop": 60}, "size 64"),
         ({"resize": 256, "crop": 224, "crop_pct": 1.0}, "crop_pct 1.0"),
         ({"size": 64, "resample": 2, "interpolation": "bicubic"}, "resample 2"),
+        ({"size": 64, "fit": "squash", "crop_mode": "center"}, "crop_mode center"),
         ({"normalize": {"mean": 0.5, "std": 0.5}, "mean": 0.4}, "mean 0.4"),
     ],
 )

@@ -151,6 +151,7 @@ def steps(*added):
         ([{**IMAGENET_STEP, "mean": [123.7] * 3, "std": [58.4] * 3}], 123.7 / 255, 58.4 / 255),
         ([{"type": "ToDtype", "scale": "True"}, IMAGENET_STEP], 0.485, 0.229),
         ([{"type": "ToDtype"}, IMAGENET_STEP], 0.485 / 255, 0.229 / 255),
+        ([{"type": "ToTensor"}, {"type": "ToDtype"}, IMAGENET_STEP], 0.485, 0.229),
         ([{"type": "ToTensor"}], 0, 1),
         ([{"type": "PILToTensor"}], 0, 1 / 255),
     ],
