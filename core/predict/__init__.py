@@ -15,12 +15,14 @@ from core.predict.agreement import (
 )
 from core.predict.answer_json import answer_json
 from core.predict.answer_labels import NAMELESS, answer_labels
-from core.predict.answer_title import NO_ANSWER, answer_title
 from core.predict.answer_words import (
+    NO_ANSWER,
     SUMMARY_COLUMNS,
     answer_lines,
     answer_summary,
+    answer_title,
     class_name,
+    read_sentence,
     summary_cells,
 )
 from core.predict.fed import fed_sentence, fed_size, fed_words, not_understood_words
@@ -40,7 +42,7 @@ from core.predict.labels import (
 )
 from core.predict.prediction import UNTRAINED, Prediction, predict, untrained_keys
 from core.predict.prediction_table import Bar, bars, predictions_csv
-from core.predict.read_sentence import read_sentence
+from core.predict.probability_changes import ProbabilityChange, probability_change
 from core.predict.similarity import ImagePair, Similarity, similarity
 from core.predict.whole_image import image_choices, prepare_image
 
@@ -56,6 +58,7 @@ __all__ = [
     "LabelFile",
     "Labels",
     "Prediction",
+    "ProbabilityChange",
     "SharedClasses",
     "Similarity",
     "StatedNames",
@@ -83,6 +86,7 @@ __all__ = [
     "predictions_csv",
     "predictions_verdict",
     "prepare_image",
+    "probability_change",
     "read_label_file",
     "read_sentence",
     "require_image_model",

@@ -38,7 +38,10 @@ def _value(answer: HeadAnswer, names: Sequence[str], k: int) -> Mapping[str, obj
                 {"label": class_name(names, index), "index": index, "probability": share}
                 for index, share in pairs
             ]
-            return {"top": top} | ({} if row.raw is None else {"number": row.raw})
+            further = {"number": row.raw, "entropy_bits": row.entropy, "margin": row.margin}
+            return {"top": top} | {
+                name: number for name, number in further.items() if number is not None
+            }
         case EmbeddingRow(values):
             return {"embedding": values.tolist()}
         case FoundObjects() as objects:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from core.predict.answers import (
     EXCLUSIVE,
@@ -16,7 +16,10 @@ from core.predict.answers import (
     ScoredRow,
     TensorSummary,
 )
+from core.predict.prediction import Prediction
 from core.wording import count, counted, listed, percent, probability_text, shape, small, tensors
+
+NO_ANSWER = "no answer"
 
 MOST_NAMED = 3
 """The most names in a few words."""
@@ -71,6 +74,34 @@ def _objects(objects: FoundObjects, names: Sequence[str], threshold: float) -> s
 def class_name(names: Sequence[str], index: int) -> str:
     """The name of a class, or its number where there are not as many names."""
     return names[index] if 0 <= index < len(names) else f"class {index}"
+
+
+def answer_title(prediction: Prediction, names: Sequence[str], threshold: float = THRESHOLD) -> str:
+    """What a model says of an image in few words; of classes the name of the most probable one,
+    since its probability stands beside it. Objects count from the score `threshold` on."""
+    if prediction.indices and prediction.kind in EXCLUSIVE | {"score"}:
+        return class_name(names, prediction.indices[0])
+    answer = prediction.answer
+    threshold = threshold if prediction.kind == "boxes" else THRESHOLD
+    return NO_ANSWER if answer is None else answer_summary(answer, names, threshold) or NO_ANSWER
+
+
+def read_sentence(answers: Mapping[str, tuple[HeadAnswer, int]]) -> str:
+    """The kind of each model's answer with its evidence, by the model's name on screen.
+
+    Each is given with the number of the model's heads. What is the same for all is said once.
+    """
+    said = {name: _said(answer, heads) for name, (answer, heads) in answers.items()}
+    if len(set(said.values())) == 1:
+        return next(iter(said.values()))
+    return " ".join(f"{name}: {sentence}" for name, sentence in said.items())
+
+
+def _said(answer: HeadAnswer, heads: int) -> str:
+    kind = f"Read as `{answer.kind}`"
+    if heads > 1:
+        kind = f"{kind} (`{answer.name.replace('`', chr(39))}` of {counted(heads, 'head')})"
+    return f"{kind}. {answer.evidence.replace('`', chr(39))}"
 
 
 def answer_lines(

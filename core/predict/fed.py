@@ -54,8 +54,11 @@ def not_understood_words(preprocessing: Preprocessing) -> str:
 
 
 def _is_told(part: Preprocessing | Labels) -> bool:
-    """There are no class names where no image reached the model."""
-    return isinstance(part, Preprocessing) or bool(part.names)
+    """There are no class names where no image reached the model; nor does a number for the only one
+    say anything."""
+    if isinstance(part, Preprocessing):
+        return True
+    return bool(part.names) and not (part.numbered and len(part.names) == 1)
 
 
 def _words(part: Preprocessing | Labels) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from core.predict.answers.answer_kinds import AnswerKind
+from core.predict.answers.answer_kinds import EXCLUSIVE, AnswerKind
 from core.predict.answers.found_objects import FoundObjects
 from core.predict.answers.output_reading import OutputHead
 
@@ -22,11 +23,20 @@ class ScoredRow:
     """The highest of a row's numbers from 0 to 1, the highest first, with their places in the row.
 
     `raw` is the number that the model returned, where that is one alone and not the score itself.
+    `entropy` is that of all the row's numbers in bits, where they are probabilities of one class.
     """
 
     indices: tuple[int, ...]
     probabilities: tuple[float, ...]
     raw: float | None = None
+    entropy: float | None = None
+
+    @property
+    def margin(self) -> float | None:
+        """How much more probable the first class is than the second; None for one alone."""
+        if len(self.probabilities) < 2 or self.entropy is None:
+            return None
+        return self.probabilities[0] - self.probabilities[1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,7 +143,11 @@ def _finite(row: torch.Tensor) -> bool:
 def _top(row: torch.Tensor, raw: torch.Tensor, head: OutputHead, k: int) -> ScoredRow:
     top = row.topk(min(k, len(row)))
     alone = float(raw[0]) if head.kind == "score" and not head.activated else None
-    return ScoredRow(tuple(top.indices.tolist()), tuple(top.values.tolist()), alone)
+    entropy = None
+    if head.kind in EXCLUSIVE:
+        # Of the numbers in float64: thousands of small ones add up. 0 · log 0 counts as 0.
+        entropy = max(0.0, torch.special.entr(row.double()).sum().item() / math.log(2))
+    return ScoredRow(tuple(top.indices.tolist()), tuple(top.values.tolist()), alone, entropy)
 
 
 def _pixel_classes(classes: torch.Tensor) -> PixelClasses:

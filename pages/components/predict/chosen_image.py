@@ -8,8 +8,9 @@ theme by themselves.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import isinf, log2
 
 import streamlit as st
 
@@ -24,6 +25,7 @@ from core.predict import (
     answer_title,
     bars,
     fed_size,
+    probability_change,
     summary_cells,
 )
 from core.predict.answers import HeadAnswer, ScoredRow
@@ -84,6 +86,7 @@ STYLE = """<style>
 .chosen p.legend {grid-column: 2 / -1; align-self: start; display: flex; align-items: center;
   gap: 0.4rem}
 .chosen p.legend i {height: 12px}
+.chosen p.legend {flex-wrap: wrap} .chosen p.legend span {margin-left: 1.25rem}
 @media (max-width: 1000px) {.chosen {column-gap: 1.25rem;
     grid-template-columns: 150px repeat(var(--models), minmax(0, 1fr))}
   .chosen img {width: 150px; height: 150px}}
@@ -121,7 +124,7 @@ def chosen_image(results: Results, place: int, k: int, overlay: Overlay) -> None
         for position, (name, fill) in enumerate(zip(found, fills, strict=True))
     )
     compares = any((bar.other or 0) >= LEAST_TICK for row in found.values() for bar in row)
-    legend = _legend(fills) if compares else ""
+    legend = _legend(fills, _apart(results, predictions)) if compares else ""
     preprocessings = {
         name: _as_fed(answer.preprocessing, predictions[name])
         for name, answer in results.answers.items()
@@ -185,6 +188,8 @@ def _further(answer: HeadAnswer | None) -> str:
     """What an answer says that is no bar."""
     if answer is None or answer.value is None:
         return ""
+    if isinstance(answer.value, ScoredRow) and answer.value.margin is not None:
+        return _certainty(answer.value, answer.outputs)
     if answer.kind == "labels":
         return "<p>The line is at 50&#8239;%: from there on a label counts.</p>"
     if answer.kind == "score":
@@ -199,6 +204,14 @@ def _further(answer: HeadAnswer | None) -> str:
         )
         return lines
     return ""
+
+
+def _certainty(row: ScoredRow, outputs: int) -> str:
+    """How sure a model is among all its classes."""
+    entropy, most = row.entropy or 0.0, log2(outputs)
+    margin = share_text(row.margin or 0.0)
+    words = f"Entropy {entropy:.2f} of {most:.2f} bits, margin {margin}"
+    return f"<p>{markup(words)}</p>"
 
 
 def _tensors(answer: HeadAnswer) -> str:
@@ -227,6 +240,18 @@ def _item(bar: Bar, *, level: bool) -> str:
     )
 
 
-def _legend(fills: Sequence[str]) -> str:
+def _apart(results: Results, predictions: Mapping[str, Prediction]) -> str:
+    """How far two models are apart, in words; empty if that is not known."""
+    change = probability_change(predictions, results.classes)
+    if change is None:
+        return ""
+    (first, second), labels = predictions, results.labels
+    far = "infinite" if isinf(change.divergence) else f"{small(change.divergence, 3)} bits"
+    label = labels[first].names[change.index]
+    return f"Largest |Δp| {share_text(change.largest)} ({label}), KL({first}‖{second}) {far}"
+
+
+def _legend(fills: Sequence[str], apart: str) -> str:
     ticks = "".join(f'<i style="--other:{markup(fill)}"></i>' for fill in reversed(fills))
-    return f'<p class="legend">{ticks} the other model’s value, from 1{THIN}%</p>'
+    more = f"<span>{markup(apart)}</span>" if apart else ""
+    return f'<p class="legend">{ticks} the other model’s value, from 1{THIN}% {more}</p>'
