@@ -25,6 +25,7 @@ WITHOUT_NAMES = {"core.fixes.kinds"}
 
 NEED_TORCH = {
     "core.compare.one_pair",
+    "core.explain",
     "core.export",
     "core.inputs",
     "core.inputs.library",

@@ -28,7 +28,13 @@ from core.predict.labels import (
     parse_labels,
     read_label_file,
 )
-from core.predict.prediction import UNTRAINED, Prediction, predict, untrained_keys
+from core.predict.prediction import (
+    UNTRAINED,
+    Prediction,
+    logits_of,
+    predict,
+    untrained_keys,
+)
 from core.predict.prediction_table import Bar, bars, predictions_csv
 
 __all__ = [
@@ -52,6 +58,7 @@ __all__ = [
     "file_contents",
     "label_choices",
     "labels_in",
+    "logits_of",
     "names_preview",
     "not_understood_words",
     "parse_labels",
