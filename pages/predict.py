@@ -43,6 +43,7 @@ from pages.components.predict.results import Answer, Results, gathered
 from pages.components.predict.results_csv import results_csv
 from pages.components.predict.seen_panel import seen_panel
 from pages.components.predict.settings_popover import settings_popover
+from pages.components.predict.why.why_panel import why_panel
 from pages.components.slot_model import is_loaded, slot_request
 from pages.components.workspace import workspace
 
@@ -125,7 +126,9 @@ def _predict(
         chosen = image_table(results)
         with card:
             chosen_image(results, chosen, k)
-            seen_panel(results, chosen, [task for task in tasks if task.slot in answers])
+            answered = [task for task in tasks if task.slot in answers]
+            seen_panel(results, chosen, answered)
+            why_panel(results, chosen, answered)
     else:
         with title:
             page_verdict("No predictions yet" if outcomes is None else "No prediction was made")

@@ -15,7 +15,7 @@ from core.explain.activations import (
     layer_activations,
 )
 from core.explain.explained import explain
-from core.explain.heat_image import heat_image, largest_value, seen_part
+from core.explain.heat_image import heat_image, hottest_value, seen_part
 from core.explain.heat_map import METHODS, HeatMap
 from core.explain.layer_choice import spatial_layers
 from core.explain.layer_trace import SpatialLayer
@@ -29,7 +29,7 @@ __all__ = [
     "channel_images",
     "explain",
     "heat_image",
-    "largest_value",
+    "hottest_value",
     "layer_activations",
     "seen_part",
     "spatial_layers",

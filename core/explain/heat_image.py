@@ -21,9 +21,16 @@ Box = tuple[float, float, float, float]
 """A part of an image: left, top, right and bottom, 0 to 1 within the image."""
 
 
-def largest_value(maps: Iterable[HeatMap]) -> float:
-    """The value that is hottest in maps which are drawn on one scale."""
-    return max((each.values.max().item() for each in maps), default=0.0)
+OUTLIERS = 0.01
+"""The share of a map's pixels that are drawn as hot as the next: single pixels of integrated
+gradients are many times hotter than all others, which would then not be seen."""
+
+
+def hottest_value(maps: Iterable[HeatMap]) -> float:
+    """The value from which on maps that are drawn on one scale are at their hottest."""
+    values = [each.values.flatten() for each in maps]
+    quantiles = [each.quantile(1 - OUTLIERS).item() or each.max().item() for each in values]
+    return max(quantiles, default=0.0)
 
 
 def seen_part(size: tuple[int, int], preprocessing: Preprocessing) -> Box:
@@ -43,10 +50,10 @@ def heat_image(
     """The RGB image with the map over the part of it that the model saw, as another RGB image.
 
     The more heat, the less of the image is left: none is lost where the map is 0, and `opacity` (0
-    to 1) of it where the map is `hottest`, which is the map's own largest value if it is None.
+    to 1) of it where the map is `hottest` or more, which is its own `hottest_value` if it is None.
     """
     width, height = image.size
-    most = largest_value([heat]) if hottest is None else hottest
+    most = hottest_value([heat]) if hottest is None else hottest
     share = _placed(heat.values / most if most > 0 else heat.values * 0, (width, height), part)
     mixed = np.asarray(image.convert("RGB"), dtype=np.float32)
     weight = (share * opacity)[..., None]

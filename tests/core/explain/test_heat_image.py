@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from core.explain.heat_image import COLOURS, heat_image, largest_value, seen_part
+from core.explain.heat_image import COLOURS, heat_image, hottest_value, seen_part
 from core.explain.heat_map import HeatMap
 from core.inputs import IMAGENET
 
@@ -42,13 +42,23 @@ def test_opacity_is_how_much_of_the_image_is_lost_where_it_is_hottest() -> None:
 
 def test_two_maps_are_drawn_on_one_scale() -> None:
     weak, strong = heat(torch.full((1, 1), 2.0)), heat(torch.full((1, 1), 8.0))
-    hottest = largest_value([weak, strong])
+    hottest = hottest_value([weak, strong])
     assert hottest == 8
     image = Image.new("RGB", (1, 1), GREEN)
     one, other = (pixels(heat_image(image, each, 1.0, hottest=hottest)) for each in (weak, strong))
     assert other[0, 0].tolist() == list(COLOURS[-1])
     assert one[0, 0].tolist() != other[0, 0].tolist()
     assert pixels(heat_image(image, weak, 1.0))[0, 0].tolist() == list(COLOURS[-1])
+
+
+def test_single_outliers_do_not_hide_the_rest() -> None:
+    values = torch.ones(20, 20)
+    values[3, 4] = 1000.0
+    assert hottest_value([heat(values)]) == 1
+    alone = torch.zeros(20, 20)
+    alone[3, 4] = 5.0
+    assert hottest_value([heat(alone)]) == 5
+    assert hottest_value([]) == 0
 
 
 def test_a_map_of_zeros_changes_nothing() -> None:
