@@ -49,6 +49,7 @@ from pages.components.predict.settings_popover import settings_popovers
 from pages.components.predict.shown.kind_choice import chosen_head, chosen_kinds
 from pages.components.predict.shown.overlay import overlay_choice
 from pages.components.predict.shown.similarity_panel import similarity_panel
+from pages.components.predict.why.why_panel import why_panel
 from pages.components.slot_model import is_loaded, slot_request
 from pages.components.workspace import workspace
 
@@ -136,7 +137,9 @@ def _predict(
         with card:
             chosen_image(results, chosen, k, overlay_choice(results))
             if results.kinds <= NAMED:
-                seen_panel(results, chosen, [task for task in tasks if task.slot in answers])
+                answered = [task for task in tasks if task.slot in answers]
+                seen_panel(results, chosen, answered)
+                why_panel(results, chosen, answered)
     else:
         with title:
             page_verdict("No predictions yet" if outcomes is None else "No prediction was made")

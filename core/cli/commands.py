@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "fit": "fit",
     "fix": "fix",
     "predict": "predict",
+    "explain": "image_commands.explain",
     "compare": "compare",
     "text": "git",
     "git-diff": "git",

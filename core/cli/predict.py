@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from core.checkpoint import Checkpoint, open_checkpoint, surroundings
 from core.checkpoint.containers import file_or_set
-from core.cli.fit import repaired_fit
+from core.cli.image_commands import given_names, image_model, image_model_parent
 from core.cli.options import (
     above_zero,
     architecture_of,
@@ -21,13 +21,12 @@ from core.cli.options import (
     repair_parent,
 )
 from core.cli.output import DIFFERS, FITS, print_columns, print_json, say, warn_of
-from core.errors import LabelsError, LoupeError
+from core.errors import LoupeError
 from core.wording import listed, pass_time, probability_text
 
 if TYPE_CHECKING:
     from core.architectures import Architecture
     from core.cli.options import Commands
-    from core.fit import Fit
     from core.inputs import Preprocessing
     from core.load import LoadedModel
     from core.predict import Labels, Prediction
@@ -39,7 +38,12 @@ def add_parser(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "predict",
-        parents=[checkpoint_parent(), architecture_parent(required=True), repair_parent()],
+        parents=[
+            checkpoint_parent(),
+            architecture_parent(required=True),
+            repair_parent(),
+            image_model_parent(),
+        ],
         help="the model's top-k classes for images, or what else it answers",
         description="The model's top-k classes for images, or what else it answers: labels, boxes, "
         "a map, an embedding. What it answers is read from its output, and the reason is told.",
@@ -48,8 +52,6 @@ def add_parser(commands: Commands) -> None:
         "images", nargs="+", type=Path, metavar="IMAGE", help="an image file, or a folder of them"
     )
     parser.add_argument("-k", type=above_zero, default=5, help="how many classes to print (5)")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda:0, ... (cpu)")
-    parser.add_argument("--dtype", help="float16, bfloat16, float32, ... (the model's own)")
     parser.add_argument(
         "--batch", type=above_zero, default=8, help="images in one forward pass (8)"
     )
@@ -65,32 +67,6 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--head", default="", metavar="NAME", help="which of several heads is the answer"
     )
-    names = parser.add_mutually_exclusive_group()
-    names.add_argument(
-        "--labels", type=Path, metavar="FILE", help="class names as txt, json, yaml or csv"
-    )
-    names.add_argument(
-        "--labels-key",
-        default="",
-        metavar="PATH",
-        help="which of the checkpoint's lists of names, such as hyper_parameters.classes",
-    )
-    parser.add_argument(
-        "--labels-column",
-        default="",
-        metavar="NAME",
-        help="which column of the label file, by its title or its number",
-    )
-    parser.add_argument(
-        "--preprocessing",
-        metavar="NAME",
-        help="what the images are fed as: `checkpoint`, or the name of weights of the library",
-    )
-    parser.add_argument(
-        "--partial",
-        action="store_true",
-        help="load what matches; the rest stays as the model initialises it",
-    )
     parser.add_argument(
         "--what-if",
         action="store_true",
@@ -101,9 +77,7 @@ def add_parser(commands: Commands) -> None:
 
 def _predict(options: argparse.Namespace) -> int:
     from core.images import image_files, image_workers
-    from core.inputs import chosen_preprocessing
-    from core.load import load_model
-    from core.predict import image_choices, predict, predictions_csv, require_image_model
+    from core.predict import predict, predictions_csv, require_image_model
     from core.predict.answers import told_outputs
 
     if options.csv and (options.json or options.what_if):
@@ -112,22 +86,13 @@ def _predict(options: argparse.Namespace) -> int:
     checkpoint = open_checkpoint(file_or_set(options.file), around=surroundings(options.file))
     warn_of(checkpoint, aside=options.json or options.csv)
     files = image_files(options.images)
-    own, own_source = _own_names(options)
-    require_image_model(architecture_of(options))
-    architecture, repaired, fit = repaired_fit(checkpoint, options)
-    if not (fit.fits or options.partial):
-        _print_refusal(checkpoint, architecture, fit)
+    own, own_source = given_names(options)
+    architecture = architecture_of(options)
+    require_image_model(architecture)
+    model = image_model(checkpoint, options)
+    if model is None:
         return DIFFERS
-    loaded = load_model(
-        repaired,
-        architecture,
-        device=options.device,
-        dtype=options.dtype,
-        strict=not options.partial,
-    )
-    choices = image_choices(architecture, checkpoint)
-    asked = options.preprocessing
-    preprocessing = (chosen_preprocessing(choices, asked) if asked else choices[0]).preprocessing
+    loaded, preprocessing = model.loaded, model.preprocessing
     remarks: list[str] = []
     images = image_workers().each(((name, read_file(path)) for name, path in files), remarks)
     told = told_outputs(architecture, loaded.model, checkpoint)
@@ -153,7 +118,7 @@ def _predict(options: argparse.Namespace) -> int:
         print()
         _print_kind(predictions)
         say(f"labels: {labels.source}")
-        _print_preprocessing(preprocessing, [] if asked else [each.name for each in choices[1:]])
+        model.print_preprocessing()
     # An image that no model was fed has no answer.
     return FITS if all(prediction.heads for prediction in predictions) else DIFFERS
 
@@ -224,42 +189,6 @@ def _what_ifs(
                     loaded, decoded.image, preprocessing, told=told, kinds=kinds, head=head
                 )
     return found
-
-
-def _own_names(options: argparse.Namespace) -> tuple[tuple[str, ...] | None, str]:
-    """The names of `--labels`, if they are given, and where they come from. Raises LabelsError."""
-    from core.predict import read_label_file
-
-    if options.labels is None:
-        if options.labels_column:
-            raise LabelsError(
-                "--labels-column is given without a label file.", "Add --labels FILE."
-            )
-        return None, ""
-    file = read_label_file(read_file(options.labels), str(options.labels))
-    chosen = file.column(options.labels_column)
-    return chosen.names, file.source(chosen)
-
-
-def _print_refusal(checkpoint: Checkpoint, architecture: Architecture, fit: Fit) -> None:
-    from core.fit import fit_verdict
-
-    said = fit_verdict(fit, architecture=architecture)
-    say(
-        f"loupe: {checkpoint.name} {said[0].lower()}{said[1:]} "
-        "`loupe fit` shows what to repair; --partial loads what matches.",
-        to=sys.stderr,
-    )
-
-
-def _print_preprocessing(preprocessing: Preprocessing, others: list[str]) -> None:
-    from core.predict import fed_words
-
-    say(f"preprocessing: {fed_words(preprocessing)} ({preprocessing.source})")
-    for lacking in preprocessing.not_understood:
-        say(f"  stated, but not done: {lacking}")
-    if others:
-        say(f"  other choices for --preprocessing: {listed(others, 8)}")
 
 
 class _Class(TypedDict):

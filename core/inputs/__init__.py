@@ -13,7 +13,7 @@ from core.inputs.offered import (
     default_preprocessing,
     preprocessing_choices,
 )
-from core.inputs.prepared_image import prepare
+from core.inputs.prepared_image import prepare, seen_box
 from core.inputs.preprocessing import (
     IMAGENET,
     INTERPOLATIONS,
@@ -42,6 +42,7 @@ __all__ = [
     "prepare",
     "preprocessing_choices",
     "random_inputs",
+    "seen_box",
     "stated_preprocessing",
     "with_channels",
 ]

@@ -36,13 +36,30 @@ def prepare(image: Image.Image, preprocessing: Preprocessing) -> torch.Tensor:
     return normalised
 
 
+def seen_box(
+    size: tuple[int, int], preprocessing: Preprocessing
+) -> tuple[float, float, float, float]:
+    """Which part of an image of (width, height) is in the tensor: left, top, right and bottom.
+
+    They are in the image's own pixels, and lie outside of it where the tensor has a border.
+    """
+    resized = size[::-1] if preprocessing.fit == "keep" else _resized(size, preprocessing)
+    box = []
+    for own, edge, crop in zip(size[::-1], resized, preprocessing.crop, strict=True):
+        lacking = max(0, crop - edge)
+        start = _start(edge + lacking, crop, preprocessing) - lacking // 2
+        box.append((start * own / edge, (start + crop) * own / edge))
+    (top, bottom), (left, right) = box
+    return left, top, right, bottom
+
+
 Pixels = Image.Image | torch.Tensor
 
 
 def _resize(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
     if preprocessing.fit == "keep":
         return image
-    height, width = _resized(image, preprocessing)
+    height, width = _resized(image.size, preprocessing)
     if height * width > MAX_PIXELS:
         raise ImageError(
             f"The image is too long and thin: {image.width} × {image.height} pixels.",
@@ -57,20 +74,21 @@ def _resize(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
     return resized
 
 
-def _resized(image: Image.Image, preprocessing: Preprocessing) -> tuple[int, int]:
-    """The height and width of the resized image, before it is cropped."""
+def _resized(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int]:
+    """The height and width of an image of (width, height) once it is resized, before the crop."""
+    own_width, own_height = size
     height, width = preprocessing.resize
     if preprocessing.fit == "squash":
         return height, width
     if preprocessing.fit == "cover" and height == width:
         # torchvision's Resize with one number rounds the longer edge down.
-        shorter, longer = sorted((image.height, image.width))
+        shorter, longer = sorted(size)
         over = int(height * longer / shorter)
-        return (over, height) if image.height >= image.width else (height, over)
+        return (over, height) if own_height >= own_width else (height, over)
     # timm's ResizeKeepRatio (timm/data/transforms.py) rounds both edges to the nearest.
     choose = max if preprocessing.fit == "pad" else min
-    ratio = choose(image.height / height, image.width / width)
-    return max(1, round(image.height / ratio)), max(1, round(image.width / ratio))
+    ratio = choose(own_height / height, own_width / width)
+    return max(1, round(own_height / ratio)), max(1, round(own_width / ratio))
 
 
 def _crop(pixels: Pixels, preprocessing: Preprocessing) -> Pixels:
@@ -79,11 +97,15 @@ def _crop(pixels: Pixels, preprocessing: Preprocessing) -> Pixels:
     lacking_h, lacking_w = max(0, height - has_height), max(0, width - has_width)
     if lacking_h or lacking_w:
         pixels = _bordered(pixels, lacking_h, lacking_w, preprocessing)
-    round_ = int if preprocessing.as_tensor else round
-    top = round_((has_height + lacking_h - height) / 2)
-    left = round_((has_width + lacking_w - width) / 2)
+    top = _start(has_height + lacking_h, height, preprocessing)
+    left = _start(has_width + lacking_w, width, preprocessing)
     cropped: Pixels = F.crop(pixels, top, left, height, width)
     return cropped
+
+
+def _start(edge: int, crop: int, preprocessing: Preprocessing) -> int:
+    """Where along an edge the crop begins, which is no longer than the edge."""
+    return (int if preprocessing.as_tensor else round)((edge - crop) / 2)
 
 
 def _bordered(

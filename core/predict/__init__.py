@@ -40,7 +40,12 @@ from core.predict.labels import (
     parse_labels,
     read_label_file,
 )
-from core.predict.prediction import UNTRAINED, Prediction, predict, untrained_keys
+from core.predict.prediction import (
+    UNTRAINED,
+    Prediction,
+    predict,
+    untrained_keys,
+)
 from core.predict.prediction_table import Bar, bars, predictions_csv
 from core.predict.probability_changes import ProbabilityChange, probability_change
 from core.predict.similarity import ImagePair, Similarity, similarity

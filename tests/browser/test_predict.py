@@ -315,3 +315,20 @@ def test_what_the_model_sees_is_opened_and_a_mistake_is_used_on_purpose(both: Pa
     choose(both, names[0])
     assert next(iter(top_of(both, "A").items())) == (label, share)
     assert top_of(both, "B") == percents(plain_torch("final", image))
+
+
+def test_why_shows_a_map_of_each_model_and_is_asked_again(both: Page) -> None:
+    both.get_by_text("Why", exact=True).click()
+    maps = both.get_by_role("img", name="What speaks for the class")
+    expect(maps).to_have_count(2)
+    settled(both)
+    first = maps.first.get_attribute("src")
+    no_serious_violation(both)
+    both.get_by_role("combobox", name="Method").click()
+    both.get_by_role("option", name="Occlusion").click()
+    expect(both.get_by_text("pixels have the mean colour")).to_have_count(2)
+    settled(both)
+    assert maps.first.get_attribute("src") != first
+    both.set_viewport_size({"width": 390, "height": 844})
+    expect(maps).to_have_count(2)
+    assert both.evaluate("document.documentElement.scrollWidth") <= 390
