@@ -6,6 +6,7 @@ Whatever the text contains, it draws no image, makes no link, and breaks no page
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from html import escape
 from itertools import groupby
@@ -107,6 +108,11 @@ def markup(text: str, limit: int = MAX_LENGTH) -> str:
     """The text escaped for HTML, and for the subset of HTML that plotly interprets in labels,
     titles and hover texts."""
     return escape(visible(text, limit))
+
+
+def image_address(data: bytes, kind: str = "webp") -> str:
+    """The bytes of an image file as a URL, `kind` as in image/webp (RFC 2397)."""
+    return f"data:image/{kind};base64,{b64encode(data).decode()}"
 
 
 def _runs(line: str) -> Iterator[tuple[bool, str]]:

@@ -37,7 +37,6 @@ from core.predict.labels import (
     label_choices,
     labels_in,
     names_preview,
-    parse_labels,
     read_label_file,
 )
 from core.predict.prediction import (
@@ -86,7 +85,6 @@ __all__ = [
     "labels_in",
     "names_preview",
     "not_understood_words",
-    "parse_labels",
     "predict",
     "predictions_csv",
     "predictions_verdict",

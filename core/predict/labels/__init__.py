@@ -7,7 +7,7 @@ refused with a sentence, and where lists differ, `label_choices` offers them to 
 
 from core.predict.labels.known_labels import imagenet_labels
 from core.predict.labels.label_choice import choose_labels, label_choices, labels_in, names_preview
-from core.predict.labels.label_file import LABEL_ENDINGS, LabelFile, parse_labels, read_label_file
+from core.predict.labels.label_file import LABEL_ENDINGS, LabelFile, read_label_file
 from core.predict.labels.labels import Labels
 from core.predict.labels.name_lists import NameList
 from core.predict.labels.stated_names import StatedNames
@@ -23,6 +23,5 @@ __all__ = [
     "label_choices",
     "labels_in",
     "names_preview",
-    "parse_labels",
     "read_label_file",
 ]

@@ -78,12 +78,6 @@ class LabelFile:
         return f"{column}{self.name}" + (f" {chosen.order}" if chosen.order else "")
 
 
-def parse_labels(data: bytes, name: str, column: str = "") -> tuple[str, ...]:
-    """The names in a file, as `read_label_file` reads them; of several columns the one with that
-    title. Raises LabelsError."""
-    return read_label_file(data, name).column(column).names
-
-
 def read_label_file(data: bytes, name: str) -> LabelFile:
     """Read a file of names by what is in it; its ending decides where that leaves a choice.
 

@@ -7,7 +7,6 @@ theme by themselves.
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import isinf, log2
@@ -16,7 +15,7 @@ import streamlit as st
 
 from core.errors import ImageError
 from core.inputs import Preprocessing
-from core.plain_text import markup
+from core.plain_text import image_address, markup
 from core.predict import (
     SUMMARY_COLUMNS,
     Bar,
@@ -140,7 +139,7 @@ def _as_fed(preprocessing: Preprocessing, prediction: Prediction) -> Preprocessi
 
 
 def _figure(image: TrayImage, size: str) -> str:
-    address = f"data:image/webp;base64,{b64encode(image.thumbnail).decode()}"
+    address = image_address(image.thumbnail)
     remark = f" {markup(image.remark)}" if image.remark else ""
     return (
         f'<figure><img src="{markup(address, len(address))}" alt="The chosen image">'
@@ -179,7 +178,7 @@ def _drawn(results: Results, name: str, place: int, overlay: Overlay) -> str:
         data = drawn_image(results, name, place, overlay)
     except ImageError as error:
         return f'<p class="trouble">{markup(str(error))}</p>'
-    address = f"data:image/webp;base64,{b64encode(data).decode()}"
+    address = image_address(data)
     words = f"What {name} found in the image"
     return f'<img class="drawn" src="{markup(address, len(address))}" alt="{markup(words)}">'
 

@@ -5,7 +5,6 @@ It is closed at first: each model runs about ten more times, once it is opened.
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BytesIO
 
@@ -16,7 +15,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.images import image_workers
 from core.inputs import Preprocessing
 from core.load import LoadedModel, ModelPool, load_requested
-from core.plain_text import markup, plain, plain_sentence
+from core.plain_text import image_address, markup, plain, plain_sentence
 from core.predict import Prediction
 from core.predict.answers import told_outputs
 from core.predict.seen import (
@@ -186,7 +185,7 @@ def _foot(skipped: Sequence[SkippedMistake]) -> str:
 
 
 def _figure(name: str, seen: SeenImage) -> str:
-    address = f"data:image/png;base64,{b64encode(_png(seen.image)).decode()}"
+    address = image_address(_png(seen.image), "png")
     width = seen.image.width * max(1, EDGE // seen.image.width)
     remark = f"<br>{markup(seen.remark)}" if seen.remark else ""
     return (

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from base64 import b64encode
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Literal
 
-from core.plain_text import visible
+from core.plain_text import image_address, visible
 from core.theme import STATE_MARKS
 
 Kind = Literal["key", "code", "muted", "label", "number", "bar", "state", "image"]
@@ -155,7 +154,7 @@ def _column(column: Column) -> dict[str, Any]:
 
 def _text(column: Column, value: Any) -> str:
     if column.kind == "image":
-        return f"data:image/webp;base64,{b64encode(value).decode()}"
+        return image_address(value)
     return visible(column.text(value))
 
 

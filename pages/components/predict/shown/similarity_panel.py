@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Sequence
 
 import streamlit as st
 
-from core.plain_text import markup
+from core.plain_text import image_address, markup
 from core.predict import ImagePair, Similarity, similarity
 from core.wording import cosine, counted
 from pages.components.predict.image_table import slot_fill
@@ -87,7 +86,7 @@ def _section(name: str, fill: str, found: Similarity, images: Sequence[TrayImage
 
 
 def _icon(image: TrayImage) -> str:
-    address = f"data:image/webp;base64,{b64encode(image.icon).decode()}"
+    address = image_address(image.icon)
     return f'<img src="{markup(address, len(address))}" alt="{markup(image.name)}">'
 
 

@@ -5,7 +5,6 @@ It is closed at first: a map takes a few passes of each model, or some hundred.
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -13,7 +12,7 @@ from io import BytesIO
 import streamlit as st
 
 from core.explain import METHODS, heat_image, hottest_value
-from core.plain_text import markup, plain, plain_sentence
+from core.plain_text import image_address, markup, plain, plain_sentence
 from core.wording import small
 from pages.components.predict.image_table import slot_fill
 from pages.components.predict.prediction_job import Task
@@ -169,7 +168,7 @@ def _draw(slot: str, why: Why, label: str, fill: str, opacity: float, hottest: f
     drawn = heat_image(why.image, why.heat, opacity, part=why.part, hottest=hottest)
     buffer = BytesIO()
     drawn.save(buffer, "WEBP", quality=85)
-    address = f"data:image/webp;base64,{b64encode(buffer.getvalue()).decode()}"
+    address = image_address(buffer.getvalue())
     st.html(
         f'<div class="why" style="--fill:{markup(fill)}"><figure>'
         f'<img src="{markup(address, len(address))}" alt="What speaks for the class">'
