@@ -17,7 +17,7 @@ from torchvision.models import shufflenet_v2_x0_5
 from torchvision.models.segmentation import LRASPP_MobileNet_V3_Large_Weights
 from torchvision.transforms import v2
 
-from core.architectures import Architecture, build, parse_architecture
+from core.architectures import Architecture, build, catalogue, parse_architecture
 from core.fit.index import find_index
 from core.fixes import Drop, Recipe, Step, StripPrefix
 from core.inputs import default_preprocessing
@@ -602,6 +602,40 @@ def test_an_output_that_is_read_as_a_tree_is_a_table_of_its_tensors(tmp_path):
     predicted(at)
     assert at.title[0].value == "A returns tensors for 4 of 4 images"
     assert re.search("<td>the output</td><td>1 × 3</td><td>float32</td>", bodies(at))
+
+
+HEADS = """
+from torch import nn
+
+
+class TwoHeads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.colour, self.shape = nn.Linear(3, 4), nn.Linear(3, 2)
+
+    def forward(self, inputs):
+        means = inputs.mean((2, 3))
+        return {"colour": self.colour(means), "shape": self.shape(means)}
+"""
+
+
+def test_of_several_heads_another_one_is_shown_and_read_otherwise(tmp_path, monkeypatch):
+    (tmp_path / "page_heads.py").write_text(HEADS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("LOUPE_MODELS", "page_heads")
+    catalogue(("page_heads",))
+    at = predicted_page(root_file(tmp_path, Architecture("own", "page_heads.TwoHeads")))
+    assert "Read as `classes` (`colour` of 2 heads)." in texts(at)
+    assert len(chosen(at)[1]["A"]) == 4
+    at.selectbox(key="head-A").select("shape").run()
+    assert "Read as `classes` (`shape` of 2 heads)." in texts(at)
+    assert len(chosen(at)[1]["A"]) == 2
+    at.selectbox(key="kind-A-shape").select("labels").run()
+    predicted(at)
+    assert "Read as `labels` (`shape` of 2 heads)." in texts(at)
+    at.selectbox(key="head-A").select("").run()
+    predicted(at)
+    assert "Read as `classes` (`colour` of 2 heads)." in texts(at)
 
 
 def test_a_file_runs_beside_another_architecture_that_takes_its_tensors(tmp_path):

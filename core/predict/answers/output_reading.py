@@ -99,7 +99,9 @@ def read_output(
     heads: list[OutputHead] = []
     others: list[OutputPart] = []
     for part in _main_first(parts, main.name if main is not None else None):
-        asked = chosen.pop(part.name, None) or (chosen.pop("", None) if not heads else None)
+        asked = chosen.pop(part.name, None)
+        if "" in chosen and not heads and _head(part, images, told, None) is not None:
+            asked = chosen.pop("")
         head = _head(part, images, told, asked)
         if head is None:
             others.append(part)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from core.plain_text import plain, visible
+from core.plain_text import visible
 from core.predict import Prediction
 from core.predict.answers import KIND_WORDS, AnswerKind
 
@@ -28,19 +28,17 @@ def chosen_kinds(slot: str) -> Mapping[str, AnswerKind]:
 
 
 def chosen_head(slot: str, predictions: Sequence[Prediction]) -> str:
-    """Draw the choice of a head, if there are several. Returns its name."""
+    """Draw the choice of a head, if there are several. Returns its name; empty for the main one."""
     names = next(([each.name for each in row.heads] for row in predictions if row.heads), [])
     if len(names) < 2:
-        return names[0] if names else ""
-    head = st.selectbox(
+        return ""
+    return st.selectbox(
         f"The head of {slot} that is shown",
-        names,
-        format_func=visible,
+        ["", *names[1:]],
+        format_func=lambda name: visible(name or names[0]),
         key=_head_key(slot),
         persist_state="session",
     )
-    st.caption(f"{len(names)} heads: {plain(', '.join(names))}.")
-    return head
 
 
 def _head_key(slot: str) -> str:

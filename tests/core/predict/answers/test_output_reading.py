@@ -234,6 +234,7 @@ def test_a_person_may_choose_another_kind_of_any_head():
     assert main(LOGITS, **{"": "tree"}).kind == "tree"
     reading = read_output((LOGITS, LOGITS), IMAGES, NOTHING, {"1": "labels"})
     assert [head.kind for head in reading.heads] == ["classes", "labels"]
+    assert main({"text": ["a"], "scores": LOGITS}, **{"": "labels"}).kind == "labels"
     assert main(torch.zeros(2, 1, 64, 96), **{"": "pixels"}).outputs == 2
     assert main([boxes(), boxes()], **{"": "tree"}).kind == "tree"
 
