@@ -11,14 +11,11 @@ from typing import TYPE_CHECKING, TypedDict
 
 from core.checkpoint import Checkpoint, open_checkpoint, surroundings
 from core.checkpoint.containers import file_or_set
-from core.cli.image_commands import given_names, image_model, image_model_parent
+from core.cli.image_commands import given_names, image_model, image_model_parents
 from core.cli.options import (
     above_zero,
     architecture_of,
-    architecture_parent,
-    checkpoint_parent,
     read_file,
-    repair_parent,
 )
 from core.cli.output import DIFFERS, FITS, print_columns, print_json, say, warn_of
 from core.errors import LoupeError
@@ -38,12 +35,7 @@ def add_parser(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "predict",
-        parents=[
-            checkpoint_parent(),
-            architecture_parent(required=True),
-            repair_parent(),
-            image_model_parent(),
-        ],
+        parents=image_model_parents(),
         help="the model's top-k classes for images, or what else it answers",
         description="The model's top-k classes for images, or what else it answers: labels, boxes, "
         "a map, an embedding. What it answers is read from its output, and the reason is told.",

@@ -10,7 +10,7 @@ from core.explain.model_twin import Scores
 from core.wording import count
 from core.wording import shape as shape_words
 
-STEPS, AT_ONCE = 32, 8
+STEPS, AT_ONCE = 64, 8
 """The steps from the mean colour to the image, and how many are in one pass of the model."""
 
 WINDOWS = 7

@@ -63,15 +63,19 @@ def proposed_layer(
     scores = scoring(model, ignore)
     with torch.enable_grad(), LayerTrace(model) as trace:
         score = scores(image.requires_grad_())[0, target]
-        for layer, output in reversed(list(trace.layers(image))):
-            if not output.requires_grad:
-                continue
-            (gradient,) = torch.autograd.grad(score, output, retain_graph=True, allow_unused=True)
-            if gradient is None:
-                continue
-            connected.append(layer)
-            if layer.to_grid(gradient).any():
-                return layer
+        layers = [each for each in trace.layers(image) if each[1].requires_grad]
+        at_once = FIRST_GRADIENTS
+        while layers:
+            part = layers[-at_once:][::-1]
+            del layers[-at_once:]
+            outputs = [output for _, output in part]
+            gradients = torch.autograd.grad(score, outputs, retain_graph=True, allow_unused=True)
+            for (layer, _), gradient in zip(part, gradients, strict=True):
+                if gradient is not None:
+                    connected.append(layer)
+                    if layer.to_grid(gradient).any():
+                        return layer
+            at_once *= 2
     if connected:
         return connected[0]
     raise LoadError(
@@ -79,6 +83,11 @@ def proposed_layer(
         _WITHOUT_LAYER,
     )
 
+
+FIRST_GRADIENTS = 8
+"""The layers, from the last, whose gradients the first backward pass computes. It is nearly always
+the only one; each further pass takes twice as many, so that there are few even for a head of
+zeros."""
 
 _WITHOUT_LAYER = "Choose integrated gradients or occlusion, which need none."
 

@@ -1,6 +1,6 @@
 """The command `explain`, and what it shares with `predict`: a model with what it is fed of images.
 
-`image_model_parent` has the options, `image_model` loads what they name and says why it does not,
+`image_model_parents` has the options, `image_model` loads what they name and says why it does not,
 `given_names` reads the label file. Imports no torch.
 """
 
@@ -8,7 +8,7 @@ from core.cli.image_commands.image_model import (
     ImageModel,
     given_names,
     image_model,
-    image_model_parent,
+    image_model_parents,
 )
 
-__all__ = ["ImageModel", "given_names", "image_model", "image_model_parent"]
+__all__ = ["ImageModel", "given_names", "image_model", "image_model_parents"]

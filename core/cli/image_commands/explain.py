@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,14 +14,11 @@ from core.cli.image_commands.image_model import (
     ImageModel,
     given_names,
     image_model,
-    image_model_parent,
+    image_model_parents,
 )
 from core.cli.options import (
     architecture_of,
-    architecture_parent,
-    checkpoint_parent,
     read_file,
-    repair_parent,
 )
 from core.cli.output import DIFFERS, FITS, print_columns, print_json, say, warn_of, watched
 from core.errors import ImageError, LabelsError, LoupeError
@@ -34,6 +32,18 @@ if TYPE_CHECKING:
     from core.explain import HeatMap, LayerActivation, SpatialLayer
     from core.predict import Labels, Prediction
 
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What was asked for; `hottest` is the hottest place of the map in the image's own pixels."""
+
+    labels: Labels
+    heat: HeatMap | None
+    hottest: tuple[int, int] | None
+    layers: Sequence[SpatialLayer]
+    measured: Sequence[LayerActivation]
+
+
 METHODS = ("gradcam", "rollout", "gradients", "occlusion")
 """The names of core.explain.METHODS, which imports torch."""
 
@@ -44,12 +54,7 @@ def add_parser(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "explain",
-        parents=[
-            checkpoint_parent(),
-            architecture_parent(required=True),
-            repair_parent(),
-            image_model_parent(),
-        ],
+        parents=image_model_parents(),
         help="why the model gives a class its score, as a heat map",
         description="Why the model gives a class its score for an image, as a heat map.",
     )
@@ -119,10 +124,12 @@ def _explain(options: argparse.Namespace) -> int:
             heat = _heat(options, model, tensor, prediction, labels)
         if options.output and heat is not None:
             _write(image, heat, model, options)
-        if options.json:
-            print_json(_document(options, model, labels, heat, layers, measured, image.size))
-        else:
-            _print(options, model, labels, heat, layers, measured, image.size)
+        hottest = None if heat is None else _hottest(heat, model, image.size)
+    found = _Found(labels, heat, hottest, layers, measured)
+    if options.json:
+        print_json(_document(options, model, found))
+    else:
+        _print(options, model, found)
     return FITS
 
 
@@ -210,32 +217,29 @@ def _hottest(heat: HeatMap, model: ImageModel, size: tuple[int, int]) -> tuple[i
 def _document(
     options: argparse.Namespace,
     model: ImageModel,
-    labels: Labels,
-    heat: HeatMap | None,
-    layers: Sequence[SpatialLayer],
-    measured: Sequence[LayerActivation],
-    size: tuple[int, int],
+    found: _Found,
 ) -> Mapping[str, object]:
     document: dict[str, object] = {
         "architecture": model.loaded.architecture.key,
         "image": options.image.name,
-        "labels": labels.source,
+        "labels": found.labels.source,
         "preprocessing": model.preprocessing.source,
     }
+    heat = found.heat
     if heat is not None:
         document["heat"] = {
             "method": heat.method,
             "layer": heat.layer,
             "index": heat.target,
-            "label": labels.names[heat.target],
+            "label": found.labels.names[heat.target],
             "score": heat.score,
             "evidence": heat.evidence,
-            "hottest": _hottest(heat, model, size),
+            "hottest": found.hottest,
             "written": str(options.output) if options.output else None,
         }
     if options.layers:
         document["layers"] = [
-            {"name": each.name, "grid": each.grid, "layout": each.layout} for each in layers
+            {"name": each.name, "grid": each.grid, "layout": each.layout} for each in found.layers
         ]
     if options.activations:
         document["activations"] = [
@@ -250,7 +254,7 @@ def _document(
                 "dead": each.dead,
                 "not_finite": each.not_finite,
             }
-            for each in measured
+            for each in found.measured
         ]
     return document
 
@@ -258,35 +262,31 @@ def _document(
 def _print(
     options: argparse.Namespace,
     model: ImageModel,
-    labels: Labels,
-    heat: HeatMap | None,
-    layers: Sequence[SpatialLayer],
-    measured: Sequence[LayerActivation],
-    size: tuple[int, int],
+    found: _Found,
 ) -> None:
     from core.explain import METHODS as NAMES
     from core.explain import activations_verdict
 
+    heat = found.heat
     if heat is not None:
-        say(f"{NAMES[heat.method]} of {options.image.name} for {labels.names[heat.target]}:")
+        say(f"{NAMES[heat.method]} of {options.image.name} for {found.labels.names[heat.target]}:")
         say(f"  {heat.evidence}")
-        hottest = _hottest(heat, model, size)
-        if hottest:
-            across, down = hottest
+        if found.hottest:
+            across, down = found.hottest
             say(f"  The hottest place is {across} px from the left and {down} px from the top.")
         if options.output:
             say(f"  written: {options.output}")
     if options.layers:
-        rows = [(each.name, shape(each.grid), each.layout) for each in layers]
+        rows = [(each.name, shape(each.grid), each.layout) for each in found.layers]
         print_columns(("layer", "grid", "layout"), rows)
     if options.activations:
         print_columns(
             ("layer", "kind", "output", "mean", "std", "dead", "not finite"),
-            [_cells(each) for each in measured],
+            [_cells(each) for each in found.measured],
         )
-        say(activations_verdict(measured))
+        say(activations_verdict(found.measured))
     print()
-    say(f"labels: {labels.source}")
+    say(f"labels: {found.labels.source}")
     model.print_preprocessing()
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from core.checkpoint import Checkpoint
 from core.cli.fit import repaired_fit
-from core.cli.options import read_file
+from core.cli.options import architecture_parent, checkpoint_parent, read_file, repair_parent
 from core.cli.output import say
 from core.errors import LabelsError
 from core.wording import listed
@@ -43,8 +43,9 @@ class ImageModel:
             say(f"  other choices for --preprocessing: {listed([*self.others], 8)}")
 
 
-def image_model_parent() -> argparse.ArgumentParser:
-    """The options on how the model is loaded, what it is fed, and what its classes are called."""
+def image_model_parents() -> list[argparse.ArgumentParser]:
+    """The checkpoint, its architecture and repair, how the model is loaded, what it is fed, and
+    what its classes are called."""
     parent = argparse.ArgumentParser(add_help=False)
     parent.add_argument("--device", default="cpu", help="cpu, cuda:0, ... (cpu)")
     parent.add_argument("--dtype", help="float16, bfloat16, float32, ... (the model's own)")
@@ -74,7 +75,7 @@ def image_model_parent() -> argparse.ArgumentParser:
         action="store_true",
         help="load what matches; the rest stays as the model initialises it",
     )
-    return parent
+    return [checkpoint_parent(), architecture_parent(required=True), repair_parent(), parent]
 
 
 def image_model(checkpoint: Checkpoint, options: argparse.Namespace) -> ImageModel | None:

@@ -126,7 +126,7 @@ def test_integrated_gradients_and_occlusion_equal_captums_own(tmp_path: Path) ->
     model, shared = saved(tmp_path / "m.pth", "torchvision", "shufflenet_v2_x0_5")
     image = random_image(64)
     gradients = IntegratedGradients(model).attribute(
-        image[None].requires_grad_(), target=2, n_steps=32
+        image[None].requires_grad_(), target=2, n_steps=64
     )
     heat = explain(shared, image, 2, "gradients")
     expected = gradients[0].sum(0).relu().float()
