@@ -21,7 +21,7 @@ from core.cli.options import (
     read_file,
 )
 from core.cli.output import DIFFERS, FITS, print_columns, print_json, say, warn_of, watched
-from core.errors import ImageError, LabelsError, LoupeError
+from core.errors import ImageError, LabelsError, LoadError, LoupeError
 from core.wording import count, percent, shape, small
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ def _explain(options: argparse.Namespace) -> int:
     from core.images import image_workers
     from core.inputs import prepare
     from core.predict import choose_labels, predict, require_image_model
+    from core.predict.answers import KIND_WORDS, NAMED
 
     _check_output(options)
     checkpoint = open_checkpoint(file_or_set(options.file), around=surroundings(options.file))
@@ -111,8 +112,14 @@ def _explain(options: argparse.Namespace) -> int:
         image = decoded.image
         given = [(options.image.name, image)]
         (prediction,) = predict(model.loaded, given, model.preprocessing, 1)
-        if not prediction.classes:
+        if not prediction.heads:
             raise ImageError(prediction.trouble)
+        if prediction.kind not in NAMED:
+            raise LoadError(
+                f"Heat maps show what speaks for a class, and {model.loaded.architecture.title} "
+                f"does not give a score for each: its answer is {KIND_WORDS[prediction.kind]}.",
+                "`loupe predict` shows that answer.",
+            )
         labels = choose_labels(prediction.classes, checkpoint, own, own_source, options.labels_key)
         tensor = prepare(image, model.preprocessing)
         layers = spatial_layers(model.loaded, tensor) if options.layers else ()

@@ -10,7 +10,8 @@ import torch
 
 from core.predict.answers.answer_kinds import EXCLUSIVE, AnswerKind
 from core.predict.answers.found_objects import FoundObjects
-from core.predict.answers.output_reading import OutputHead
+from core.predict.answers.output_parts import dense
+from core.predict.answers.output_reading import NO_CLASS, OutputHead
 
 NOT_A_NUMBER = (
     "The model's output is not a number (NaN): its weights contain NaN or infinite values, or "
@@ -150,7 +151,9 @@ def _top(row: torch.Tensor, raw: torch.Tensor, head: OutputHead, k: int) -> Scor
     return ScoredRow(tuple(top.indices.tolist()), tuple(top.values.tolist()), alone, entropy)
 
 
-def _pixel_classes(classes: torch.Tensor) -> PixelClasses:
+def _pixel_classes(classes: torch.Tensor) -> PixelClasses | None:
+    if bool((classes == NO_CLASS).any()):
+        return None
     numbers = torch.bincount(classes.flatten().long())
     order = numbers.argsort(descending=True, stable=True).tolist()
     shares = {each: numbers[each].item() / classes.numel() for each in order if numbers[each]}
@@ -169,9 +172,12 @@ def _summary(name: str, value: object) -> TensorSummary:
     if not isinstance(value, torch.Tensor):
         return TensorSummary(name, (), type(value).__name__)
     dtype = str(value.dtype).removeprefix("torch.")
+    plain = dense(value)
+    if plain is None:
+        return TensorSummary(name, (), dtype)
     if value.is_complex():
         return TensorSummary(name, tuple(value.shape), dtype)
-    numbers = value.detach().double().cpu()
+    numbers = plain.detach().double().cpu()
     finite = numbers[numbers.isfinite()]
     if not finite.numel():
         return TensorSummary(name, tuple(value.shape), dtype, not_finite=numbers.numel())

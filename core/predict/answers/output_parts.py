@@ -90,6 +90,16 @@ def logits_of(output: object, batch: int) -> torch.Tensor:
     return logits
 
 
+def dense(tensor: torch.Tensor) -> torch.Tensor | None:
+    """A sparse or a quantized tensor as a plain one, another as it is; None for a nested one, whose
+    rows have different lengths."""
+    if tensor.is_nested:
+        return None
+    if tensor.is_quantized:
+        return tensor.dequantize()
+    return tensor if tensor.layout == torch.strided else tensor.to_dense()
+
+
 def described_output(output: object) -> str:
     """What a model returns, in few words: `a tensor of shape 1 × 3 × 8 × 8`."""
     if isinstance(output, torch.Tensor):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from core.predict.answers.answer_kinds import AnswerKind
 from core.predict.answers.found_objects import FoundObjects, found_objects, is_of_objects
 from core.predict.answers.output_parts import (
     OutputPart,
+    dense,
     described_output,
     main_part,
     output_parts,
@@ -29,6 +29,13 @@ EMBEDDING_NAMES = re.compile(
 
 LEAST_VALUES = 3
 """Values between 0 and 1 that show that a model ends in a sigmoid: one or two may be by chance."""
+
+SOFTMAX_ROUNDING = 1e-5
+"""How far the sum of a float32 softmax over thousands of numbers may be from 1. A number of fewer
+digits is rounded by a share of itself, so that the sum is off by no more than that share."""
+
+MOST_CLASSES = 65_536
+"""Whole numbers of pixels are classes up to this: none has more."""
 
 FACTORS = {2: "half", 4: "a quarter of", 8: "an eighth of", 16: "a sixteenth of"}
 """How many times smaller than the image a map of its pixels may be; features are smaller."""
@@ -131,10 +138,11 @@ def _head(
 ) -> OutputHead | None:
     """The head that a part is; None if it is no answer by itself."""
     values = part.value
-    if not isinstance(values, torch.Tensor):
-        return None if asked is None else _refuse(asked, values)
-    if asked == "tree":
+    if isinstance(values, torch.Tensor) and asked == "tree":
         return _tree(part.name, [part], values, chosen=True)
+    values = dense(values) if isinstance(values, torch.Tensor) else None
+    if values is None:
+        return None if asked is None else _refuse(asked, part.value)
     number, edges = len(images), (images[0].shape[-2], images[0].shape[-1])
     if values.ndim == 4 and tuple(values.shape[2:]) == (1, 1):
         values = values.flatten(1)
@@ -151,7 +159,7 @@ def _rows(
     name: str, values: torch.Tensor, told: ToldOutputs, asked: AnswerKind | None
 ) -> OutputHead:
     """The head of one row of numbers for each image."""
-    rounding = max(torch.finfo(values.dtype).eps, torch.finfo(torch.float32).eps)
+    rounding = max(SOFTMAX_ROUNDING, 4 * torch.finfo(values.dtype).eps)
     values = values.detach().to("cpu", torch.float32)
     outputs = values.shape[1]
     finite = values[values.isfinite().all(1)]
@@ -161,8 +169,6 @@ def _rows(
     if outputs == 1:
         return _score(head, finite, activated, asked)
     sums = finite.double().sum(1)
-    # A softmax rounds each number, and the sum of thousands adds up their roundings.
-    rounding *= max(4.0, math.sqrt(outputs))
     to_one = in_range and len(finite) > 0 and bool(((sums - 1).abs() <= rounding).all())
     if asked is not None:
         return _asked_rows(head, asked, activated=activated, to_one=to_one)
@@ -194,7 +200,7 @@ def _score(
     elif activated:
         said += ", all between 0 and 1: no sigmoid is applied."
     else:
-        said += ": its sigmoid is the score."
+        said += ", whose meaning nothing states: its sigmoid is shown as a score, and the number."
     rank = 3 if not len(finite) else 1 if activated else 0
     return replace(head, kind="score", evidence=said, activated=activated, rank=rank)
 
@@ -226,6 +232,9 @@ def _asked_rows(
 
 CHOSEN = "Chosen by hand."
 
+NO_CLASS = -1
+"""In place of the class of a pixel that has NaN among its numbers."""
+
 
 def _of_pixels(
     name: str,
@@ -253,7 +262,10 @@ def _of_pixels(
         if values.ndim == 4 and channels > 1:
             return None if asked is None else _refuse(asked, values)
         indices = values.reshape(len(values), *values.shape[-2:]).cpu().long()
-        outputs = int(indices.max()) + 1
+        smallest, largest = (int(each) for each in indices.aminmax())
+        if smallest < 0 or largest >= MOST_CLASSES:
+            return None if asked is None else _refuse(asked, values)
+        outputs = largest + 1
         said = CHOSEN if asked else f"{what}, with one whole number for each pixel: its class."
     elif channels == 1:
         flat = values.reshape(len(values), *values.shape[-2:]).detach()
@@ -263,9 +275,14 @@ def _of_pixels(
     else:
         # On the device, since the scores of all classes are many times larger than the classes.
         indices, outputs = values.detach().argmax(1).cpu(), channels
-        numbers = f"{counted(channels, 'number')} for each pixel: the largest is its class"
-        said = CHOSEN if asked else f"{what}, with {numbers}."
-    small = indices.to(torch.uint8 if outputs <= 256 else torch.int32)
+        indices[values.isnan().any(1).cpu()] = NO_CLASS
+        numbers = f"{counted(channels, 'number')} for each pixel"
+        said = f"{what}, with {numbers}: the largest is its class."
+        if not told.pixels:
+            said = f"{what}, with {numbers}. The largest is taken for its class, which nothing "
+            said += "states: it may be an image, or features."
+        said = CHOSEN if asked else said
+    small = indices.to(torch.int16 if outputs < 256 else torch.int32)
     return OutputHead(name, "pixels", said, small, outputs)
 
 
@@ -303,7 +320,8 @@ def _objects(output: object, told: ToldOutputs) -> OutputHead:
 def _tree(
     name: str, parts: Sequence[OutputPart], output: object, *, chosen: bool = False
 ) -> OutputHead:
-    said = f"No part of it is a row or a map for each image: it is {described_output(output)}."
+    said = "No part of it is a row of floating-point numbers or a map of pixels for each image: "
+    said += f"it is {described_output(output)}."
     if name == OTHERS:
         said = "They have no row of numbers and no map of pixels for each image."
     said = CHOSEN if chosen else said

@@ -11,6 +11,7 @@ from torch import nn
 
 from core.architectures import TIMM, TORCHVISION, Architecture
 from core.checkpoint import Checkpoint
+from core.predict.image_models import vision_folder
 from core.predict.labels import choose_labels, label_choices
 from core.wording import count
 
@@ -45,12 +46,13 @@ class ToldOutputs:
 
     `embedding` says why its numbers are no classes. `multi_label` says who states that an image may
     have several labels at once. `objects` is the number of classes that a detector tells apart, 0
-    where it is not known.
+    where it is not known. `pixels`: its library says that it gives a class for each pixel.
     """
 
     embedding: str = ""
     multi_label: str = ""
     objects: int = 0
+    pixels: bool = False
 
 
 def told_outputs(
@@ -64,7 +66,8 @@ def told_outputs(
     if embedding and outputs and checkpoint is not None and _names(outputs, checkpoint):
         embedding = ""
     stated = {**checkpoint.metadata, **checkpoint.configs} if checkpoint is not None else {}
-    return ToldOutputs(embedding, _multi_label(stated), _object_classes(architecture))
+    pixels = vision_folder(architecture) == "segmentation"
+    return ToldOutputs(embedding, _multi_label(stated), _object_classes(architecture), pixels)
 
 
 def library_categories(architecture: Architecture) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from torchvision.models import resnet18
+from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 
 from core.cli.image_commands.explain import METHODS
 from core.explain import METHODS as KNOWN
@@ -96,3 +97,18 @@ def test_explain_refuses_with_a_sentence(tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
     wrong = ("explain", SAMPLES["final"].path, "--arch", "resnet18", FOUR)
     assert loupe(*wrong).returncode == 1
+
+
+def test_a_model_without_classes_is_refused_with_what_it_answers(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    torch.save(
+        lraspp_mobilenet_v3_large(weights=None, weights_backbone=None).state_dict(),
+        tmp_path / "s.pth",
+    )
+    done = loupe("explain", tmp_path / "s.pth", "--arch", "lraspp_mobilenet_v3_large", FOUR)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        "loupe: Heat maps show what speaks for a class, and torchvision lraspp_mobilenet_v3_large "
+        "does not give a score for each: its answer is a class for each pixel. "
+        "`loupe predict` shows that answer."
+    )

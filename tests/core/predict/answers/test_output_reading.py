@@ -46,6 +46,11 @@ def test_probabilities_get_no_second_softmax(dtype, classes):
     assert torch.equal(torch.tensor(rows(head, classes)), probabilities.float())
 
 
+def test_rows_whose_sums_only_come_near_to_1_are_no_probabilities():
+    values = torch.tensor([[0.45, 0.55, 0.15], [0.2, 0.7, 0.25]], dtype=torch.bfloat16)
+    assert main(values.repeat(1, 300) / 300).kind == "labels"
+
+
 def test_numbers_between_0_and_1_that_do_not_sum_to_1_are_labels_without_a_second_sigmoid():
     values = torch.tensor([[0.9, 0.8, 0.1], [0.2, 0.7, 0.6]])
     head = main(values)
@@ -281,3 +286,46 @@ def test_what_two_batches_seem_to_be_is_settled_by_what_is_right_for_both():
     assert settled([sure, empty]).kind == "probabilities"
     assert settled([empty, labels, sure]).kind == "labels"
     assert settled([sure, logits, labels, empty]) is logits
+
+
+def test_a_pixel_without_a_number_has_no_class():
+    values = torch.zeros(2, 5, 64, 96)
+    values[1, :, 3, 3] = torch.nan
+    right, broken = answers_of(main(values), 5)
+    assert right.value.shares == {0: 1.0}
+    assert broken.value is None
+    assert "not a number" in broken.trouble
+
+
+@pytest.mark.parametrize("value", [-1, 2**31, 10**12])
+def test_whole_numbers_that_can_be_no_classes_are_a_tree(value):
+    values = torch.zeros(2, 64, 96, dtype=torch.int64)
+    values[0, 0, 0] = value
+    head = main(values)
+    assert head.kind == "tree"
+    (answer,) = answers_of(head, 5)
+    assert value in (answer.value[0].smallest, answer.value[0].largest)
+
+
+def test_sparse_and_quantized_tensors_are_read_and_nested_ones_described():
+    assert rows(main(LOGITS.to_sparse())) == rows(main(LOGITS))
+    quantized = torch.quantize_per_tensor(LOGITS, 0.1, 0, torch.qint8)
+    assert main(quantized).kind == "classes"
+    nested = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])
+    head = main(nested)
+    assert head.kind == "tree"
+    (answer,) = answers_of(head, 5)
+    assert answer.value[0].dtype == "float32"
+    assert "tensor" in head.evidence
+
+
+def test_a_grid_of_numbers_is_called_classes_only_where_the_library_says_so():
+    values = torch.rand(2, 3, 64, 96)
+    assert "it may be an image, or features" in main(values).evidence
+    assert main(values, ToldOutputs(pixels=True)).evidence.endswith("the largest is its class.")
+
+
+def test_one_whole_number_for_each_image_is_no_row_of_floating_point_numbers():
+    head = main(torch.tensor([1, 2]))
+    assert head.kind == "tree"
+    assert "No part of it is a row of floating-point numbers" in head.evidence
