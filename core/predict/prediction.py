@@ -225,8 +225,9 @@ def run(
     told: ToldOutputs | None = None,
     kinds: Mapping[str, AnswerKind] | None = None,
     head: str = "",
-) -> torch.Tensor:
-    """The probabilities of inputs [N, C, H, W]: float32 [N, classes] on the CPU.
+) -> tuple[torch.Tensor, AnswerKind]:
+    """The probabilities of inputs [N, C, H, W], float32 [N, classes] on the CPU, and the kind of
+    the answer.
 
     They are those of a head by its name, by default of the main one. Raises LoadError, also if that
     does not say one number from 0 to 1 for each of several classes.
@@ -239,7 +240,7 @@ def run(
             f"The model's answer has no classes to compare: it is read as {chosen.kind}.",
             "The usual mistakes are tried on models that name classes or labels.",
         )
-    return scored_rows(chosen)
+    return scored_rows(chosen), chosen.kind
 
 
 def forward_pass(loaded: LoadedModel, images: Sequence[torch.Tensor] | torch.Tensor) -> object:

@@ -100,6 +100,8 @@ def _explain(options: argparse.Namespace) -> int:
     from core.predict.answers import KIND_WORDS, NAMED
 
     _check_output(options)
+    if options.layer and options.method != "gradcam":
+        raise LoupeError("--layer is where Grad-CAM looks.", "Leave it out, or the --method.")
     checkpoint = open_checkpoint(file_or_set(options.file), around=surroundings(options.file))
     warn_of(checkpoint, aside=options.json)
     own, own_source = given_names(options)

@@ -91,7 +91,7 @@ def _masks(masks: torch.Tensor, boxes: torch.Tensor, order: torch.Tensor) -> tup
     hundred whole ones of a photograph would take gigabytes."""
     height, width = masks.shape[-2:]
     kept = []
-    for box, place in zip(boxes.tolist(), order.tolist(), strict=True):
+    for box, place in zip(boxes.nan_to_num().tolist(), order.tolist(), strict=True):
         left, top = max(0, int(box[0])), max(0, int(box[1]))
         right, bottom = min(width, int(box[2]) + 2), min(height, int(box[3]) + 2)
         mask = masks[place].reshape(height, width)[top:bottom, left:right]

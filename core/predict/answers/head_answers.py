@@ -108,7 +108,7 @@ def answers_of(head: OutputHead, k: int) -> tuple[HeadAnswer, ...]:
         summaries = tuple(_summary(name, value) for name, value in values.items())
         return (_answer(head, summaries),)
     if isinstance(values, tuple):
-        return tuple(_answer(head, each) for each in values)
+        return tuple(_answer(head, each if _are_finite(each) else None) for each in values)
     if head.kind == "embedding":
         return tuple(
             _answer(head, EmbeddingRow(row.clone()) if _finite(row) else None) for row in values
@@ -135,6 +135,10 @@ def scored_rows(head: OutputHead) -> torch.Tensor:
 def _answer(head: OutputHead, value: AnswerValue | None) -> HeadAnswer:
     trouble = NOT_A_NUMBER if value is None else ""
     return HeadAnswer(head.name, head.kind, head.evidence, head.outputs, value, trouble)
+
+
+def _are_finite(objects: FoundObjects) -> bool:
+    return _finite(objects.boxes) and _finite(objects.scores)
 
 
 def _finite(row: torch.Tensor) -> bool:

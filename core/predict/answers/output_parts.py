@@ -102,6 +102,8 @@ def dense(tensor: torch.Tensor) -> torch.Tensor | None:
 
 def described_output(output: object) -> str:
     """What a model returns, in few words: `a tensor of shape 1 × 3 × 8 × 8`."""
+    if isinstance(output, torch.Tensor) and output.is_nested:
+        return "a nested tensor, whose rows have different lengths"
     if isinstance(output, torch.Tensor):
         return f"a tensor of shape {shape_words(output.shape)}"
     if isinstance(output, Mapping):

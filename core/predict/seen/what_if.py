@@ -11,7 +11,7 @@ from PIL import Image
 from core.errors import ImageError
 from core.inputs import Preprocessing, prepare
 from core.load import LoadedModel
-from core.predict.answers import AnswerKind, ToldOutputs
+from core.predict.answers import EXCLUSIVE, THRESHOLD, AnswerKind, ToldOutputs
 from core.predict.image_models import require_image_model
 from core.predict.prediction import run, untrained_keys
 from core.predict.seen.seen_image import SeenImage, seen_image
@@ -33,6 +33,7 @@ class MistakenAnswer:
 
     `top` is None if its output has a NaN or an infinity. `of_right` is the probability that it
     gives the class which is the answer without the mistake; None if there is no such answer.
+    `changes`: the most probable class is another, or of labels, others are found.
     """
 
     mistake: UsualMistake
@@ -90,13 +91,13 @@ def what_if(
     right = prepare(image, preprocessing)
     mistakes, tensors, skipped = _tensors(image, right, preprocessing, progress)
     progress(len(mistakes), len(mistakes) + 1, "running the model")
-    probabilities = run(loaded, torch.stack([right, *tensors]), told, kinds, head)
+    probabilities, kind = run(loaded, torch.stack([right, *tensors]), told, kinds, head)
     top = _top(probabilities[0])
     return WhatIf(
         seen_image(right, preprocessing),
         top,
         tuple(
-            _answer(mistake, row, top)
+            _answer(mistake, row, probabilities[0], kind)
             for mistake, row in zip(mistakes, probabilities[1:], strict=True)
         ),
         skipped,
@@ -139,8 +140,12 @@ def _top(row: torch.Tensor) -> TopClass | None:
     return TopClass(int(index), float(probability))
 
 
-def _answer(mistake: UsualMistake, row: torch.Tensor, right: TopClass | None) -> MistakenAnswer:
-    top = _top(row)
+def _answer(
+    mistake: UsualMistake, row: torch.Tensor, right_row: torch.Tensor, kind: AnswerKind
+) -> MistakenAnswer:
+    top, right = _top(row), _top(right_row)
     of_right = float(row[right.index]) if top and right else None
     changes = right is not None and (top is None or top.index != right.index)
+    if right is not None and kind not in EXCLUSIVE:
+        changes = changes or not torch.equal(row >= THRESHOLD, right_row >= THRESHOLD)
     return MistakenAnswer(mistake, top, of_right, changes)

@@ -99,6 +99,12 @@ def test_explain_refuses_with_a_sentence(tmp_path: Path) -> None:
     assert loupe(*wrong).returncode == 1
 
 
+def test_a_layer_is_for_grad_cam_alone() -> None:
+    done = loupe(*SAMPLE, FOUR, "--method", "occlusion", "--layer", "stage3")
+    assert done.returncode == 2
+    assert "--layer is where Grad-CAM looks." in done.stderr
+
+
 def test_a_model_without_classes_is_refused_with_what_it_answers(tmp_path: Path) -> None:
     torch.manual_seed(0)
     torch.save(

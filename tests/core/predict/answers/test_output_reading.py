@@ -329,3 +329,12 @@ def test_one_whole_number_for_each_image_is_no_row_of_floating_point_numbers():
     head = main(torch.tensor([1, 2]))
     assert head.kind == "tree"
     assert "No part of it is a row of floating-point numbers" in head.evidence
+
+
+def test_objects_without_a_place_or_a_score_are_no_answer():
+    boxes = torch.tensor([[1.0, 2.0, torch.nan, 9.0]])
+    found = {"boxes": boxes, "labels": torch.ones(1, dtype=torch.long), "scores": torch.ones(1)}
+    masks = {"masks": torch.ones(1, 1, 64, 96)}
+    (answer,) = answers_of(main([found | masks], images=IMAGES[:1]), 5)
+    assert answer.value is None
+    assert "not a number" in answer.trouble

@@ -224,3 +224,23 @@ def test_it_can_be_cancelled_before_the_model_runs():
     progress.cancel()
     with pytest.raises(Cancelled):
         what_if(loaded, opened(sample_images()[0]), preprocessing, progress)
+
+
+def test_of_several_labels_an_answer_changes_where_others_are_found(tmp_path):
+    """The most probable label is the same under each mistake, but no longer found."""
+    architecture = Architecture("torchvision", "resnet18", (("num_classes", 2),))
+    image = opened(photographs()[0])
+    model = saved_resnet(tmp_path / "two.pth", num_classes=2)
+    with torch.no_grad():
+        score = model(prepare(image, IMAGENET)[None])[0, 0]
+        model.fc.bias -= torch.tensor([score - 0.001, 1000])
+    torch.save(model.state_dict(), tmp_path / "two.pth")
+    loaded = load_model(open_checkpoint(tmp_path / "two.pth").state_dict(), architecture)
+    found = what_if(loaded, image, IMAGENET, kinds={"": "labels"})
+    assert found.right.probability >= 0.5
+    assert {each.top.index for each in found.answers} == {found.right.index}
+    lost = [each for each in found.answers if each.of_right < 0.5]
+    assert lost
+    assert all(each.changes for each in lost)
+    as_classes = what_if(loaded, image, IMAGENET)
+    assert not any(each.changes for each in as_classes.answers)
