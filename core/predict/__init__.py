@@ -43,7 +43,10 @@ from core.predict.labels import (
 from core.predict.prediction import (
     UNTRAINED,
     Prediction,
+    TooLargeBatch,
+    forward_pass,
     predict,
+    same_size_batches,
     untrained_keys,
 )
 from core.predict.prediction_table import Bar, bars, predictions_csv
@@ -67,6 +70,7 @@ __all__ = [
     "SharedClasses",
     "Similarity",
     "StatedNames",
+    "TooLargeBatch",
     "agreement",
     "answer_json",
     "answer_labels",
@@ -81,6 +85,7 @@ __all__ = [
     "fed_size",
     "fed_words",
     "file_contents",
+    "forward_pass",
     "image_choices",
     "label_choices",
     "labels_in",
@@ -95,6 +100,7 @@ __all__ = [
     "read_label_file",
     "read_sentence",
     "require_image_model",
+    "same_size_batches",
     "shared_classes",
     "similarity",
     "summary_cells",
