@@ -165,7 +165,8 @@ class Evaluation:
     @cached_property
     def right(self) -> npt.NDArray[np.bool_]:
         """Of each image that was given, whether the answer is its class."""
-        return np.logical_and(self.answered, self.answers == self.truths)
+        right: npt.NDArray[np.bool_] = self.answered & (self.answers == self.truths)
+        return right
 
     @property
     def images(self) -> int:

@@ -21,6 +21,7 @@ from core.cli.options import (
     checkpoint_parent,
     read_file,
     repair_parent,
+    share,
 )
 from core.cli.output import DIFFERS, FITS, print_columns, print_json, say, warn_of, watched
 from core.errors import ImageError, LabelsError, LoupeError
@@ -68,7 +69,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
     parser.add_argument(
         "--opacity",
-        type=_share,
+        type=share,
         default=0.6,
         metavar="X",
         help="of the hottest place, 0 to 1 (0.6)",
@@ -78,13 +79,6 @@ def add_parser(commands: Commands) -> None:
         "--activations", action="store_true", help="print what each layer computes of the image"
     )
     parser.set_defaults(run=_explain)
-
-
-def _share(text: str) -> float:
-    share = float(text)
-    if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
-    return share
 
 
 def _explain(options: argparse.Namespace) -> int:
