@@ -25,6 +25,7 @@ WITHOUT_NAMES = {"core.fixes.kinds"}
 
 NEED_TORCH = {
     "core.compare.one_pair",
+    "core.evaluate",
     "core.explain",
     "core.export",
     "core.inputs",
@@ -47,7 +48,7 @@ LOOSE = 6
 MOST_FILES = 14
 """Python files of a folder: a fifteenth asks for a room of its own."""
 
-DOORS = {"compare", "explain", "fit", "identify", "inspect", "open", "predict"}
+DOORS = {"compare", "evaluate", "explain", "fit", "identify", "inspect", "open", "predict"}
 """Commands of core/cli and pages, called like the packages that they lead to."""
 
 LIGHT_ROOMS = [room for room in ROOMS if room not in NEED_TORCH]

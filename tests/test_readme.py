@@ -25,7 +25,7 @@ COMMANDS = [
     for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     for line in block.splitlines()
 ]
-RUN_HERE = r"\.venv/bin/loupe (inspect|compare|explain|fit|identify|fix|predict)"
+RUN_HERE = r"\.venv/bin/loupe (inspect|compare|evaluate|explain|fit|identify|fix|predict)"
 LOUPE_COMMANDS = [line for line in COMMANDS if re.match(RUN_HERE, line)]
 
 

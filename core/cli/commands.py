@@ -1,8 +1,8 @@
 """What `loupe` runs: the command that its first argument names, else the app.
 
-Exit status: 0, 1 (the checkpoint does not fit, is damaged, or differs), 2 (an error: one sentence
-on stderr). `loupe inspect` and `loupe identify` import no torch, nor do `loupe compare` without
-numbers and `loupe fit` for an architecture that the index knows.
+Exit status: 0, 1 (the checkpoint does not fit, is damaged, differs, or is less right than asked), 2
+(an error: one sentence on stderr). `loupe inspect` and `loupe identify` import no torch, nor do
+`loupe compare` without numbers and `loupe fit` for an architecture that the index knows.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "fix": "fix",
     "predict": "predict",
     "explain": "image_commands.explain",
+    "evaluate": "image_commands.evaluate",
     "compare": "compare",
     "text": "git",
     "git-diff": "git",

@@ -147,6 +147,14 @@ def above_zero(text: str) -> int:
     return number
 
 
+def share(text: str) -> float:
+    """Read a number from 0 to 1, as argparse asks for it."""
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+    return number
+
+
 def read_file(path: Path, most: int = -1) -> bytes:
     """The first `most` bytes of a file that an option names, −1 for all. Raises SourceError."""
     try:

@@ -8,6 +8,7 @@ from core.load.loading import DTYPES, LoadedModel, devices, load_model
 from core.load.model_request import ModelRequest, load_requested
 from core.load.outcome import WAYS, LoadOutcome, load_words, loaded_headline, own_dtype
 from core.load.pool import ModelPool
+from core.load.room import is_out_of_memory
 from core.load.smoke import SmokeRun, smoke_run
 from core.load.switches import SwitchEffect, forward
 
@@ -22,6 +23,7 @@ __all__ = [
     "SwitchEffect",
     "devices",
     "forward",
+    "is_out_of_memory",
     "load_model",
     "load_requested",
     "load_words",

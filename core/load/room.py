@@ -125,7 +125,7 @@ def running_out(need: Need, passed_on: Collection[int] = ()) -> Iterator[None]:
     except (ArchitectureError, MemoryError, RuntimeError) as error:
         if id(error) in passed_on:
             raise
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             _let_go(error)
             raise no_room(need) from error
         if isinstance(error, ArchitectureError):
@@ -137,7 +137,7 @@ def running_out(need: Need, passed_on: Collection[int] = ()) -> Iterator[None]:
         ) from error
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocator raised the error, or the error's cause if no architecture was built."""
     cause = error.__cause__ if isinstance(error, ArchitectureError) else error
     text = str(cause)

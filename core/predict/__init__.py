@@ -42,7 +42,10 @@ from core.predict.labels import (
 from core.predict.prediction import (
     UNTRAINED,
     Prediction,
+    TooLargeBatch,
+    forward_pass,
     predict,
+    same_size_batches,
     untrained_keys,
 )
 from core.predict.prediction_table import Bar, bars, predictions_csv
@@ -66,6 +69,7 @@ __all__ = [
     "SharedClasses",
     "Similarity",
     "StatedNames",
+    "TooLargeBatch",
     "agreement",
     "answer_json",
     "answer_labels",
@@ -80,6 +84,7 @@ __all__ = [
     "fed_size",
     "fed_words",
     "file_contents",
+    "forward_pass",
     "image_choices",
     "label_choices",
     "labels_in",
@@ -93,6 +98,7 @@ __all__ = [
     "read_label_file",
     "read_sentence",
     "require_image_model",
+    "same_size_batches",
     "shared_classes",
     "similarity",
     "summary_cells",

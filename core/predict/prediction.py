@@ -14,7 +14,7 @@ from torch import nn
 
 from core.errors import ImageError, LoadError
 from core.inputs import Preprocessing
-from core.load import LoadedModel, forward
+from core.load import LoadedModel, forward, is_out_of_memory
 from core.predict.answers import (
     NAMED,
     WITH_CLASSES,
@@ -33,6 +33,7 @@ from core.predict.answers import (
 from core.predict.image_models import require_image_model
 from core.predict.whole_image import prepare_image
 from core.progress import Report, ignore
+from core.wording import counted
 from core.wording import shape as shape_words
 
 BATCH = 8
@@ -180,8 +181,7 @@ class _Read:
 
     def run(self, inputs: Sequence[torch.Tensor]) -> None:
         """Run the model on images; those of different sizes one by one."""
-        alone = self._one_by_one or len({values.shape for values in inputs}) > 1
-        for part in [[each] for each in inputs] if alone else [inputs] if inputs else []:
+        for part in same_size_batches(inputs, alone=self._one_by_one):
             reading = self._reading(part)
             if len(part) > 1 and any(head.kind == "tree" for head in reading.heads):
                 self._one_by_one = True  # a tree tells of one image
@@ -214,6 +214,16 @@ class _Read:
         return answers_of(replace(final, values=kept.values), self._k)
 
 
+def same_size_batches(
+    inputs: Sequence[torch.Tensor], *, alone: bool = False
+) -> Iterator[Sequence[torch.Tensor]]:
+    """The images that one forward pass takes: all, or each by itself if their sizes differ."""
+    if alone or len({values.shape for values in inputs}) > 1:
+        yield from ([each] for each in inputs)
+    elif inputs:
+        yield inputs
+
+
 def takes_a_list(model: nn.Module) -> bool:
     """Whether a model takes a list of images of different sizes, as torchvision's detectors do."""
     return type(model).__module__.startswith("torchvision.models.detection.")
@@ -243,8 +253,15 @@ def run(
     return scored_rows(chosen), chosen.kind
 
 
+class TooLargeBatch(LoadError):
+    """The memory of the device does not suffice for so many images in one forward pass."""
+
+
 def forward_pass(loaded: LoadedModel, images: Sequence[torch.Tensor] | torch.Tensor) -> object:
-    """What the model returns for images, in eval mode and without gradients. Raises LoadError."""
+    """What the model returns for images, in eval mode and without gradients.
+
+    Raises LoadError, which is a TooLargeBatch if fewer images may fit.
+    """
     model = loaded.model.eval()
     dtype = _input_dtype(model)
     try:
@@ -253,12 +270,13 @@ def forward_pass(loaded: LoadedModel, images: Sequence[torch.Tensor] | torch.Ten
                 return model([each.to(loaded.device, dtype) for each in images])
             batch = images if isinstance(images, torch.Tensor) else torch.stack(list(images))
             return forward(model, batch.to(loaded.device, dtype))
-    except torch.OutOfMemoryError as error:
-        raise LoadError(
-            f"There is not enough memory on {loaded.device} for {len(images)} images at once.",
-            "Free memory on the device, or load the model on the CPU.",
-        ) from error
     except Exception as error:  # a forward pass of another's code: whatever it raises is the cause
+        if is_out_of_memory(error):
+            raise TooLargeBatch(
+                f"There is not enough memory on {loaded.device} for "
+                f"{counted(len(images), 'image')} at once.",
+                "Free memory on the device, or load the model on another one.",
+            ) from error
         shape = (len(images), *images[0].shape)
         raise LoadError(
             f"The model does not take an input of shape {shape_words(shape)}: {_first_line(error)}",

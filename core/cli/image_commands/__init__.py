@@ -1,4 +1,5 @@
-"""The command `explain`, and what it shares with `predict`: a model with what it is fed of images.
+"""The commands `explain` and `evaluate`, and what they share with `predict`: a model with what its
+images are fed as.
 
 `image_model_parents` has the options, `image_model` loads what they name and says why it does not,
 `given_names` reads the label file. Imports no torch.

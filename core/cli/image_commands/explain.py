@@ -19,6 +19,7 @@ from core.cli.image_commands.image_model import (
 from core.cli.options import (
     architecture_of,
     read_file,
+    share,
 )
 from core.cli.output import DIFFERS, FITS, print_columns, print_json, say, warn_of, watched
 from core.errors import ImageError, LabelsError, LoadError, LoupeError
@@ -73,7 +74,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
     parser.add_argument(
         "--opacity",
-        type=_share,
+        type=share,
         default=0.6,
         metavar="X",
         help="of the hottest place, 0 to 1 (0.6)",
@@ -83,13 +84,6 @@ def add_parser(commands: Commands) -> None:
         "--activations", action="store_true", help="print what each layer computes of the image"
     )
     parser.set_defaults(run=_explain)
-
-
-def _share(text: str) -> float:
-    share = float(text)
-    if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
-    return share
 
 
 def _explain(options: argparse.Namespace) -> int:

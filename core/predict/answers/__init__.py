@@ -16,6 +16,7 @@ from core.predict.answers.answer_kinds import (
 )
 from core.predict.answers.found_objects import FoundObjects, ObjectMask
 from core.predict.answers.head_answers import (
+    NOT_A_NUMBER,
     AnswerValue,
     EmbeddingRow,
     HeadAnswer,
@@ -39,6 +40,7 @@ __all__ = [
     "EXCLUSIVE",
     "KIND_WORDS",
     "NAMED",
+    "NOT_A_NUMBER",
     "SCORED",
     "THRESHOLD",
     "WITH_CLASSES",

@@ -20,8 +20,8 @@ def test_help_names_every_command_and_each_has_its_own() -> None:
     assert helped.stdout.startswith("usage: loupe [FILE ...] [--port PORT] [--address ADDRESS]\n")
     commands = re.findall(r"^    ([a-z-]+)  ", helped.stdout, re.MULTILINE)
     assert commands == [
-        *("inspect", "identify", "fit", "fix", "predict", "explain", "compare", "text"),
-        "git-diff",
+        *("inspect", "identify", "fit", "fix", "predict", "explain", "evaluate"),
+        *("compare", "text", "git-diff"),
     ]
     for command in commands:
         own = loupe(command, "--help")
