@@ -90,7 +90,7 @@ def _explain(options: argparse.Namespace) -> int:
     from core.explain import layer_activations, spatial_layers
     from core.images import image_workers
     from core.inputs import prepare
-    from core.predict import choose_labels, predict, require_image_model
+    from core.predict import NAMELESS, choose_labels, predict, require_image_model
     from core.predict.answers import KIND_WORDS, NAMED
 
     _check_output(options)
@@ -110,20 +110,24 @@ def _explain(options: argparse.Namespace) -> int:
         (prediction,) = predict(model.loaded, given, model.preprocessing, 1)
         if not prediction.heads:
             raise ImageError(prediction.trouble)
-        if prediction.kind not in NAMED:
+        wants_map = options.output or not (options.layers or options.activations)
+        if wants_map and prediction.kind not in NAMED:
             raise LoadError(
                 f"Heat maps show what speaks for a class, and {model.loaded.architecture.title} "
                 f"does not give a score for each: its answer is {KIND_WORDS[prediction.kind]}.",
                 "`loupe predict` shows that answer.",
             )
-        labels = choose_labels(prediction.classes, checkpoint, own, own_source, options.labels_key)
+        labels = NAMELESS
+        if prediction.kind in NAMED:
+            outputs = prediction.classes
+            labels = choose_labels(outputs, checkpoint, own, own_source, options.labels_key)
         tensor = prepare(image, model.preprocessing)
         layers = spatial_layers(model.loaded, tensor) if options.layers else ()
         measured: Sequence[LayerActivation] = ()
         if options.activations:
             measured = layer_activations(model.loaded, tensor[None])
         heat = None
-        if options.output or not (options.layers or options.activations):
+        if wants_map:
             heat = _heat(options, model, tensor, prediction, labels)
         if options.output and heat is not None:
             _write(image, heat, model, options)

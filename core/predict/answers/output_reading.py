@@ -291,13 +291,13 @@ def _where(size: Sequence[int], edges: tuple[int, int]) -> str | None:
     if min(size) < 2:
         return None
     if tuple(size) == edges:
-        return ", as large as the image"
+        return ", as large as what it was fed"
     for factor, part in FACTORS.items():
         if all(
             have in (edge // factor, -(-edge // factor))
             for have, edge in zip(size, edges, strict=True)
         ):
-            return f", with {part} the image's edges"
+            return f", with {part} the edges of what it was fed"
     return None
 
 

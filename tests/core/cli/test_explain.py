@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from timm import create_model
 from torchvision.models import resnet18
 from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 
@@ -118,3 +119,10 @@ def test_a_model_without_classes_is_refused_with_what_it_answers(tmp_path: Path)
         "does not give a score for each: its answer is a class for each pixel. "
         "`loupe predict` shows that answer."
     )
+    model = create_model("resnet18", num_classes=0)
+    torch.save(model.state_dict(), tmp_path / "f.pth")
+    headless = ("explain", tmp_path / "f.pth", "--arch", "timm:resnet18", "--num-classes", 0, FOUR)
+    assert "its answer is an embedding" in loupe(*headless).stderr
+    done = loupe(*headless, "--activations", "--layers")
+    assert done.returncode == 0, done.stderr
+    assert "layer4.1" in done.stdout

@@ -91,6 +91,8 @@ def why_panel(results: Results, place: int, tasks: Sequence[Task]) -> None:
                     _layer_choice(task, found[task.slot])
         if len(found) > 1:
             st.caption("Both maps are on one scale.")
+            if len({why.heat.layer for why in found.values()}) > 1:
+                st.caption("Their layers differ: compare the places, not the values.")
 
 
 def _options(results: Results, place: int) -> list[_Option]:
@@ -161,6 +163,7 @@ def _layer_choice(task: Task, why: Why) -> None:
             [PROPOSED, *reversed(why.layers)],
             format_func=lambda name: name or "The last that the answer depends on",
             key=_layer_key(task),
+            persist_state="session",  # it is not drawn while a map is computed
         )
 
 

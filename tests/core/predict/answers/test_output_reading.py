@@ -134,7 +134,7 @@ def test_what_is_no_answer_by_itself_is_kept_beside_the_heads():
     assert found == [("hidden_states.0", (2, 5, 8), 1.0), ("hidden_states.1", (2, 5, 8), 0.0)]
 
 
-@pytest.mark.parametrize(("size", "where"), [((64, 96), "as large"), ((32, 48), "half the image")])
+@pytest.mark.parametrize(("size", "where"), [((64, 96), "as large"), ((32, 48), "half the edges")])
 def test_scores_for_each_pixel_are_a_class_for_each_pixel(size, where):
     scores = torch.zeros(2, 4, *size)
     scores[:, 1], scores[:, 3, :10] = 1.0, 2.0
