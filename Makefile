@@ -4,7 +4,7 @@ ADDRESS ?= 127.0.0.1
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 
-.PHONY: run test test-quick check lock screenshots table clean
+.PHONY: run test test-quick check gpu-check lock screenshots table clean
 
 run: .venv/.installed  ## set up what is missing, then start the app
 	@echo "Loupe is starting at http://$(ADDRESS):$(PORT)"
@@ -31,6 +31,11 @@ check: .venv/.installed-for-tests  ## lint, format, the floors of the imports, a
 	@$(BIN)/ruff format --check .
 	@PYTHONPATH=. $(BIN)/lint-imports --no-cache
 	@$(BIN)/mypy
+
+# With the Python of a machine that has a GPU: it installs nothing.
+DEVICE ?= cuda:0
+gpu-check:  ## load, predict, explain and evaluate on a GPU, and fill its memory
+	@$(PYTHON) -m benchmarks.gpu_check $(DEVICE)
 
 lock: .venv/.installed-for-tests  ## write the installed set down as the tested one
 	@{ head -2 requirements.lock; $(BIN)/python -m pip freeze --exclude-editable; } > requirements.lock.new
