@@ -83,6 +83,8 @@ def test_on_a_narrow_screen_the_way_to_the_repair_is_not_cut_off(
     page.get_by_role("button", name="Use with its repair").click()
     expect(page.get_by_role("heading", name=FITS)).to_be_visible()
     settled(page)
+    page.keyboard.press("Escape")  # the candidates may still be open, over the page
+    expect(page.get_by_test_id("stPopoverBody")).to_have_count(0)
     box = page.get_by_label("Add a repair")
     box.click()
     box.fill("table")
