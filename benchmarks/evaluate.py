@@ -35,12 +35,12 @@ def main() -> None:
             compare(folder, name)
 
 
-def write_images(folder: Path) -> None:
+def write_images(folder: Path, images: int = IMAGES) -> None:
     """JPEG files of 500 × 375 pixels, smooth as photographs are, in folders of two classes."""
     rng = np.random.default_rng(0)
     for place, label in enumerate(choose_labels(1_000).names[:2]):
-        (folder / label).mkdir()
-        for index in range(place, IMAGES, 2):
+        (folder / label).mkdir(parents=True)
+        for index in range(place, images, 2):
             coarse = Image.fromarray(rng.integers(0, 256, (24, 32, 3)).astype(np.uint8))
             coarse.resize((500, 375), Image.Resampling.BICUBIC).save(
                 folder / label / f"{index:04}.jpg", quality=90

@@ -15,11 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import torch
 from PIL import Image
 from torchvision.models import get_model
 
+from benchmarks.evaluate import write_images
 from core.architectures import Architecture
 from core.checkpoint import open_checkpoint
 from core.errors import LoadError
@@ -50,7 +50,7 @@ def main() -> None:
         torch.save(model.state_dict(), folder / "weights.pth")
         loaded = check_load(folder / "weights.pth", model, architecture, device)
         labels = choose_labels(1_000)
-        write_images(folder / "images", labels, IMAGES if _is_gpu(device) else FEW)
+        write_images(folder / "images", IMAGES if _is_gpu(device) else FEW)
         check_predict(loaded, model, folder / "images", device)
         check_heat_map(loaded, folder / "images", folder / "weights.pth")
         check_evaluate(loaded, folder / "images", labels)
@@ -102,18 +102,6 @@ def check_load(
         f"many bytes {gigabytes / bare:6.2f} GB/s"
     )
     return loaded
-
-
-def write_images(folder: Path, labels: Labels, images: int) -> None:
-    """JPEG files of 500 × 375 pixels, smooth as photographs are, in folders of two classes."""
-    rng = np.random.default_rng(0)
-    for place, label in enumerate(labels.names[:2]):
-        (folder / label).mkdir(parents=True)
-        for index in range(place, images, 2):
-            coarse = Image.fromarray(rng.integers(0, 256, (24, 32, 3)).astype(np.uint8))
-            coarse.resize((500, 375), Image.Resampling.BICUBIC).save(
-                folder / label / f"{index:04}.jpg", quality=90
-            )
 
 
 def check_predict(loaded: LoadedModel, model: torch.nn.Module, folder: Path, device: str) -> None:

@@ -171,6 +171,11 @@ def small(number: float, digits: int = 2) -> str:
     return f"{significand}e{int(power)}" if power else significand
 
 
+def signed(number: float, digits: int = 3) -> str:
+    """A number as `small` writes it, with a true minus: −0.389."""
+    return small(number, digits).replace("-", "−")
+
+
 def cosine(value: float) -> str:
     """A cosine with two digits, and with more near 1, which it reads only where it is exactly 1."""
     sign = "−" if value < 0 else ""

@@ -131,12 +131,10 @@ def _kinds(options: argparse.Namespace) -> Mapping[str, AnswerKind]:
 
 def _of_head(prediction: Prediction, head: str) -> Prediction:
     """The prediction as the head of that name has it. Raises LoupeError if there is none."""
+    from core.predict.answers import no_head
+
     if head and prediction.heads and head not in [each.name for each in prediction.heads]:
-        names = [each.name for each in prediction.heads if each.name]
-        raise LoupeError(
-            f"The model's output has no head called {head[:80]!r}.",
-            f"Its heads are: {listed(names, 12)}." if names else "It has one answer.",
-        )
+        raise no_head(head, [each.name for each in prediction.heads])
     return prediction.of_head(head)
 
 

@@ -38,6 +38,7 @@ from core.predict.answers import (
     AnswerKind,
     OutputHead,
     ToldOutputs,
+    no_head,
     read_output,
     scored_rows,
     settled,
@@ -138,11 +139,7 @@ def _head(
         return reading.main
     found = next((each for each in reading.heads if each.name == name), None)
     if found is None:
-        names = listed([each.name for each in reading.heads if each.name], 12)
-        raise LoadError(
-            f"The model's output has no head called {name[:80]!r}.",
-            f"Its heads are: {names}." if names else "It has one answer.",
-        )
+        raise no_head(name, [each.name for each in reading.heads])
     return found
 
 

@@ -12,8 +12,8 @@ from torch import nn
 
 from core.explain.layer_choice import layer_named
 from core.explain.layer_trace import CHANNELS_FIRST, first_tensor, returned_layout
-from core.explain.model_twin import input_dtype, running, twin
-from core.load import LoadedModel
+from core.explain.model_twin import running, twin
+from core.load import LoadedModel, parameter_dtype
 from core.progress import Report, ignore
 from core.wording import counted, percent
 
@@ -76,7 +76,7 @@ def layer_activations(
     for module in leaves:
         module.register_forward_hook(note)
     with running(loaded, images), torch.no_grad():
-        model(images.to(loaded.device, input_dtype(model)))
+        model(images.to(loaded.device, parameter_dtype(model)))
     return tuple(found)
 
 
@@ -142,7 +142,7 @@ def channel_images(
             outputs.append(spatial.to_grid(output)[0, :most].float().cpu())
 
         model.get_submodule(layer).register_forward_hook(note)
-        model(inputs.to(input_dtype(model)))
+        model(inputs.to(parameter_dtype(model)))
     channels = outputs[-1].nan_to_num(0.0)
     smallest, largest = channels.min(), channels.max()
     grey = (channels - smallest) / (largest - smallest).clamp(min=torch.finfo(torch.float32).tiny)

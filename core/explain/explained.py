@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch.nn import functional as F  # noqa: N812
 
@@ -32,45 +34,47 @@ def explain(
     method: str = GRAD_CAM,
     layer: str = "",
     progress: Report = ignore,
+    *,
+    head: str = "",
 ) -> HeatMap:
     """Why the model gives class `target` its score for an image [C, H, W] that `prepare` made.
 
     `method` is one of METHODS; `layer` is the module that Grad-CAM looks at, empty for the last
     that the score depends on. The model runs in its own dtype, as for a prediction; the map is
-    computed in float32. `progress(done, total, what)` is called before each pass, and may raise to
+    computed in float32. `head` names the head that has the class, by default the main one.
+    `progress(done, total, what)` is called before each pass, and may raise to
     cancel. Raises LoadError if the method cannot work on this model, and says what can.
     """
     if method not in METHODS:
         raise LoadError(f"There is no method {method}.", f"The methods are {listed([*METHODS])}.")
     progress(0, 1, "copying the model")
     model = twin(loaded.model)
+    scores = partial(scoring, model, head=head)
     inputs = image[None].to(loaded.device)
     height, width = image.shape[-2:]
     used = ""
     with running(loaded, image):
-        score = _score(scoring(model, ignore), inputs, target)
+        score = _score(scores(ignore), inputs, target)
         match method:
             case heat_map.GRAD_CAM:
                 progress(0, 1, "finding the layer")
                 found = (
                     layer_named(model, inputs, layer, loaded)
                     if layer
-                    else proposed_layer(model, inputs.clone(), target, loaded)
+                    else proposed_layer(model, inputs.clone(), target, loaded, head)
                 )
                 used = found.name
-                values = grad_cam(model, scoring(model, progress), inputs, target, found)
+                values = grad_cam(model, scores(progress), inputs, target, found)
                 words = f"What speaks for the class at `{used}`, on a grid of "
                 words += f"{shape_words(found.grid)} places."
             case heat_map.ROLLOUT:
-                values, words = attention_rollout(model, scoring(model, progress), inputs, loaded)
+                values, words = attention_rollout(model, scores(progress), inputs, loaded)
             case heat_map.INTEGRATED_GRADIENTS:
                 passes = STEPS // AT_ONCE + 1
-                values, words = integrated_gradients(
-                    scoring(model, progress, passes), inputs, target
-                )
+                values, words = integrated_gradients(scores(progress, passes), inputs, target)
             case _:
                 passes = occlusion_passes(height, width)
-                values, words = occlusion(scoring(model, progress, passes), inputs, target)
+                values, words = occlusion(scores(progress, passes), inputs, target)
     progress(1, 1, "")
     if not values.isfinite().all():
         raise LoadError(

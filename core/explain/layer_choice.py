@@ -7,8 +7,8 @@ from torch import nn
 
 from core.errors import LoadError
 from core.explain.layer_trace import LayerTrace, SpatialLayer
-from core.explain.model_twin import input_dtype, running, scoring, twin
-from core.load import LoadedModel
+from core.explain.model_twin import running, scoring, twin
+from core.load import LoadedModel, parameter_dtype
 from core.progress import ignore
 
 
@@ -52,7 +52,7 @@ def layer_named(
 
 
 def proposed_layer(
-    model: nn.Module, image: torch.Tensor, target: int, loaded: LoadedModel
+    model: nn.Module, image: torch.Tensor, target: int, loaded: LoadedModel, head: str = ""
 ) -> SpatialLayer:
     """The last layer with a grid whose places the score of class `target` depends on.
 
@@ -60,7 +60,7 @@ def proposed_layer(
     else uses; images are [1, C, H, W]. Raises LoadError if there is no such layer.
     """
     connected: list[SpatialLayer] = []
-    scores = scoring(model, ignore)
+    scores = scoring(model, ignore, head=head)
     with torch.enable_grad(), LayerTrace(model) as trace:
         score = scores(image.requires_grad_())[0, target]
         layers = [each for each in trace.layers(image) if each[1].requires_grad]
@@ -96,5 +96,5 @@ def _traced(
     model: nn.Module, image: torch.Tensor, *, every: bool = False
 ) -> list[tuple[SpatialLayer, torch.Tensor]]:
     with LayerTrace(model) as trace:
-        model(image.to(input_dtype(model)))
+        model(image.to(parameter_dtype(model)))
         return list(trace.layers(image, every=every))

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from core.errors import LoadError, LoupeError
-from core.load import LoadedModel
+from core.load import LoadedModel, is_out_of_memory, parameter_dtype
 from core.predict.answers import logits_of
 from core.progress import Cancelled, Report
 from core.wording import shape as shape_words
@@ -43,28 +43,23 @@ def twin(model: nn.Module) -> nn.Module:
     return copied.eval()
 
 
-def scoring(model: nn.Module, progress: Report, passes: int = 1) -> Scores:
+def scoring(model: nn.Module, progress: Report, passes: int = 1, *, head: str = "") -> Scores:
     """A function that runs the model, and calls `progress` before each of about `passes` runs.
 
     It takes float32 images and gives float32 logits whatever the model's dtype is, so that what a
-    method sums up over images and steps is not rounded to it.
+    method sums up over images and steps is not rounded to it. They are those of the head of this
+    name, by default of the main one.
     """
-    dtype = input_dtype(model)
+    dtype = parameter_dtype(model)
     done = 0
 
     def scores(images: torch.Tensor) -> torch.Tensor:
         nonlocal done
         progress(min(done, passes), passes, "running the model")
         done += 1
-        return logits_of(model(images.to(dtype)), len(images)).float()
+        return logits_of(model(images.to(dtype)), len(images), head).float()
 
     return scores
-
-
-def input_dtype(model: nn.Module) -> torch.dtype:
-    """The dtype of the model's first floating-point parameter."""
-    floating = (p.dtype for p in model.parameters() if p.dtype.is_floating_point)
-    return next(floating, torch.float32)
 
 
 @contextmanager
@@ -74,12 +69,12 @@ def running(loaded: LoadedModel, image: torch.Tensor) -> Iterator[None]:
         yield
     except (LoupeError, Cancelled):
         raise
-    except torch.OutOfMemoryError as error:
-        raise LoadError(
-            f"There is not enough memory on {loaded.device} for this.",
-            "Free memory on the device, or load the model on the CPU.",
-        ) from error
     except Exception as error:  # a pass of another's code: whatever it raises is the cause
+        if is_out_of_memory(error):
+            raise LoadError(
+                f"There is not enough memory on {loaded.device} for this.",
+                "Free memory on the device, or load the model on another one.",
+            ) from error
         raise LoadError(
             f"The model cannot be explained for an input of shape {shape_words(image.shape)}: "
             f"{_first_line(error)}",

@@ -4,7 +4,7 @@
 raises LoadError or NoRoom. ModelPool keeps the models that a server's sessions share. Needs torch.
 """
 
-from core.load.loading import DTYPES, LoadedModel, devices, load_model
+from core.load.loading import DTYPES, LoadedModel, devices, load_model, parameter_dtype
 from core.load.model_request import ModelRequest, load_requested
 from core.load.outcome import WAYS, LoadOutcome, load_words, loaded_headline, own_dtype
 from core.load.pool import ModelPool
@@ -29,5 +29,6 @@ __all__ = [
     "load_words",
     "loaded_headline",
     "own_dtype",
+    "parameter_dtype",
     "smoke_run",
 ]

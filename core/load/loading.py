@@ -121,7 +121,7 @@ def load_model(
             torch_dtype(dtype) if dtype else None,
             counter,
         )
-    loaded_dtype = _dtype_of(model)
+    loaded_dtype = str(parameter_dtype(model)).removeprefix("torch.")
     seconds = time.perf_counter() - started
     effects = throw_switches(
         model,
@@ -279,9 +279,10 @@ def _built(
     return build(architecture)
 
 
-def _dtype_of(model: nn.Module) -> str:
+def parameter_dtype(model: nn.Module) -> torch.dtype:
+    """The dtype of the model's first floating-point parameter; float32 if it has none."""
     floating = (p.dtype for p in model.parameters() if p.dtype.is_floating_point)
-    return str(next(floating, torch.float32)).removeprefix("torch.")
+    return next(floating, torch.float32)
 
 
 def _nbytes(model: nn.Module) -> int:

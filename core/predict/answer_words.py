@@ -17,7 +17,7 @@ from core.predict.answers import (
     TensorSummary,
 )
 from core.predict.prediction import Prediction
-from core.wording import count, counted, listed, percent, probability_text, shape, small, tensors
+from core.wording import count, counted, listed, percent, probability_text, shape, signed, tensors
 
 NO_ANSWER = "no answer"
 
@@ -44,7 +44,7 @@ def answer_summary(answer: HeadAnswer, names: Sequence[str], threshold: float = 
             ]
             return listed(parts, MOST_NAMED)
         case PixelValues() as values:
-            return f"values from {_number(values.smallest)} to {_number(values.largest)}"
+            return f"values from {signed(values.smallest)} to {signed(values.largest)}"
         case None:
             return ""
         case summaries:
@@ -59,7 +59,7 @@ def _scored(answer: HeadAnswer, row: ScoredRow, names: Sequence[str], threshold:
     first = f"{class_name(names, row.indices[0])}, {percent(row.probabilities[0], decimal=True)}"
     if answer.kind in EXCLUSIVE:
         return first
-    return first if row.raw is None else f"{first} (the number is {_number(row.raw)})"
+    return first if row.raw is None else f"{first} (the number is {signed(row.raw)})"
 
 
 def _objects(objects: FoundObjects, names: Sequence[str], threshold: float) -> str:
@@ -110,7 +110,7 @@ def answer_lines(
     """What an answer says, a line for each class, object or tensor, for a terminal."""
     match answer.value:
         case ScoredRow() as row:
-            raw = "" if row.raw is None else f"  (the number is {_number(row.raw)})"
+            raw = "" if row.raw is None else f"  (the number is {signed(row.raw)})"
             for index, share in list(zip(row.indices, row.probabilities, strict=True))[:k]:
                 given = "  ✓" if answer.kind == "labels" and share >= threshold else ""
                 yield f"{probability_text(share):>8}  {class_name(names, index)}{raw}{given}"
@@ -132,12 +132,12 @@ def answer_lines(
             if len(shares) > k:
                 yield f"          and {count(len(shares) - k)} more"
         case PixelValues(values, smallest, mean, largest):
-            numbers = f"min {_number(smallest)}, mean {_number(mean)}, max {_number(largest)}"
+            numbers = f"min {signed(smallest)}, mean {signed(mean)}, max {signed(largest)}"
             yield f"{shape(values.shape)} values: {numbers}"
         case EmbeddingRow(values):
-            first = ", ".join(_number(value) for value in values[:k].tolist())
+            first = ", ".join(signed(value) for value in values[:k].tolist())
             more = ", …" if len(values) > k else ""
-            length = _number(float(values.norm()))
+            length = signed(float(values.norm()))
             yield f"{counted(len(values), 'number')}, of length {length}: {first}{more}"
         case None:
             yield answer.trouble
@@ -155,7 +155,7 @@ def summary_cells(summary: TensorSummary) -> tuple[str, ...]:
         summary.name or "the output",
         shape(summary.shape) if summary.shape else "–",
         summary.dtype,
-        *("–" if number is None else _number(number) for number in numbers),
+        *("–" if number is None else signed(number) for number in numbers),
         count(summary.not_finite) if summary.not_finite else "–",
     )
 
@@ -169,7 +169,3 @@ def _summary_line(summary: TensorSummary) -> str:
         if text not in ("–", "the output")
     ]
     return "  ".join(said)
-
-
-def _number(value: float) -> str:
-    return small(value, 3).replace("-", "−")

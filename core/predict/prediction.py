@@ -14,7 +14,7 @@ from torch import nn
 
 from core.errors import ImageError, LoadError
 from core.inputs import Preprocessing
-from core.load import LoadedModel, forward, is_out_of_memory
+from core.load import LoadedModel, forward, is_out_of_memory, parameter_dtype
 from core.predict.answers import (
     NAMED,
     WITH_CLASSES,
@@ -72,6 +72,11 @@ class Prediction:
     def answer(self) -> HeadAnswer | None:
         """The answer of the chosen head; None if the image was not run."""
         return self.heads[self.chosen] if self.heads else None
+
+    @property
+    def head(self) -> str:
+        """The name of the chosen head; empty if it is the only one."""
+        return "" if self.answer is None else self.answer.name
 
     @property
     def kind(self) -> AnswerKind:
@@ -263,7 +268,7 @@ def forward_pass(loaded: LoadedModel, images: Sequence[torch.Tensor] | torch.Ten
     Raises LoadError, which is a TooLargeBatch if fewer images may fit.
     """
     model = loaded.model.eval()
-    dtype = _input_dtype(model)
+    dtype = parameter_dtype(model)
     try:
         with torch.inference_mode():
             if takes_a_list(model):
@@ -283,11 +288,6 @@ def forward_pass(loaded: LoadedModel, images: Sequence[torch.Tensor] | torch.Ten
             "Change the size in the preprocessing to what the model was built for; only models "
             "that take a batch of images can be run here.",
         ) from error
-
-
-def _input_dtype(model: nn.Module) -> torch.dtype:
-    floating = (p.dtype for p in model.parameters() if p.dtype.is_floating_point)
-    return next(floating, torch.float32)
 
 
 def _first_line(error: Exception) -> str:

@@ -29,7 +29,7 @@ from core.predict.answers.head_answers import (
     settled,
 )
 from core.predict.answers.output_parts import logits_of
-from core.predict.answers.output_reading import OutputHead, OutputReading, read_output
+from core.predict.answers.output_reading import OutputHead, OutputReading, no_head, read_output
 from core.predict.answers.told_outputs import (
     ToldOutputs,
     library_categories,
@@ -60,6 +60,7 @@ __all__ = [
     "answers_of",
     "library_categories",
     "logits_of",
+    "no_head",
     "read_output",
     "scored_rows",
     "settled",

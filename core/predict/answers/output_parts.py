@@ -73,13 +73,15 @@ def main_part(output: object) -> OutputPart | None:
     return None
 
 
-def logits_of(output: object, batch: int) -> torch.Tensor:
+def logits_of(output: object, batch: int, head: str = "") -> torch.Tensor:
     """The tensor [N, classes] in a model's output, for `batch` images (N).
 
     The output is that tensor itself, or a dict, a tuple, a namedtuple or an object with a field
-    `logits`, as models with auxiliary heads return. Raises LoadError.
+    `logits`, as models with auxiliary heads return. `head` is the name of another part of it.
+    Raises LoadError.
     """
-    part = main_part(output)
+    named = (part for part in output_parts(output) if part.name == head)
+    part = next(named, None) if head else main_part(output)
     logits = part.value if part is not None else None
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != batch:
         raise LoadError(

@@ -128,6 +128,15 @@ def read_output(
     return OutputReading(tuple(heads))
 
 
+def no_head(name: str, names: Sequence[str]) -> LoadError:
+    """The error for a head that is not among those of these names."""
+    named = listed([each for each in names if each], 12)
+    return LoadError(
+        f"The model's output has no head called {name[:80]!r}.",
+        f"Its heads are: {named}." if named else "It has one answer.",
+    )
+
+
 def _main_first(parts: Sequence[OutputPart], main: str | None) -> Iterator[OutputPart]:
     yield from (part for part in parts if part.name == main)
     yield from (part for part in parts if part.name != main)

@@ -93,11 +93,13 @@ def what_if(
     progress(len(mistakes), len(mistakes) + 1, "running the model")
     probabilities, kind = run(loaded, torch.stack([right, *tensors]), told, kinds, head)
     top = _top(probabilities[0])
+    # Of labels, those that are found are the answer; of one class of several, the first alone.
+    found = None if kind in EXCLUSIVE else probabilities[0] >= THRESHOLD
     return WhatIf(
         seen_image(right, preprocessing),
         top,
         tuple(
-            _answer(mistake, row, probabilities[0], kind)
+            _answer(mistake, row, top, found)
             for mistake, row in zip(mistakes, probabilities[1:], strict=True)
         ),
         skipped,
@@ -141,11 +143,14 @@ def _top(row: torch.Tensor) -> TopClass | None:
 
 
 def _answer(
-    mistake: UsualMistake, row: torch.Tensor, right_row: torch.Tensor, kind: AnswerKind
+    mistake: UsualMistake,
+    row: torch.Tensor,
+    right: TopClass | None,
+    found: torch.Tensor | None,
 ) -> MistakenAnswer:
-    top, right = _top(row), _top(right_row)
+    top = _top(row)
     of_right = float(row[right.index]) if top and right else None
     changes = right is not None and (top is None or top.index != right.index)
-    if right is not None and kind not in EXCLUSIVE:
-        changes = changes or not torch.equal(row >= THRESHOLD, right_row >= THRESHOLD)
+    if right is not None and found is not None:
+        changes = changes or not torch.equal(row >= THRESHOLD, found)
     return MistakenAnswer(mistake, top, of_right, changes)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
+from functools import partial
 
 import streamlit as st
 
@@ -16,7 +17,7 @@ from core.load import LoadedModel, ModelPool, ModelRequest, load_requested
 from core.plain_text import plain_sentence
 from core.predict import Prediction, predict
 from core.predict.answers import AnswerKind, told_outputs
-from core.progress import Cancelled, Progress
+from core.progress import Cancelled, Progress, Report
 from core.server import Job
 from pages.components.job_panel import job_panel
 from pages.components.predict.image_tray import TrayImage
@@ -49,6 +50,11 @@ class Task:
     def told(self) -> str:
         """A text that is the same for the same model, run and read in the same way."""
         return repr((self.request, self.preprocessing, sorted(self.kinds.items())))
+
+    def model(self, pool: ModelPool, progress: Report) -> AbstractContextManager[LoadedModel]:
+        """The pool's model, which is loaded again if the pool has dropped it."""
+        load = partial(load_requested, self.request, self.state_dict, progress)
+        return pool.get(self.request, load)
 
 
 def predictions(tasks: Sequence[Task], images: Sequence[TrayImage]) -> Mapping[str, Outcome] | None:
@@ -118,11 +124,8 @@ class _Part:
 def _run(
     pool: ModelPool, task: Task, images: Sequence[TrayImage], part: _Part
 ) -> tuple[Prediction, ...]:
-    def load() -> LoadedModel:
-        return load_requested(task.request, task.state_dict, part.loading)
-
     files = ((image.name, image.data) for image in images)
-    with pool.get(task.request, load) as loaded, closing(image_workers().each(files)) as decoded:
+    with task.model(pool, part.loading) as loaded, closing(image_workers().each(files)) as decoded:
         told = told_outputs(task.request.architecture, loaded.model, task.checkpoint)
         return predict(
             loaded, decoded, task.preprocessing, MAX_CLASSES, part, told=told, kinds=task.kinds

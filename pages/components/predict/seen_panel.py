@@ -14,9 +14,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.images import image_workers
 from core.inputs import Preprocessing
-from core.load import LoadedModel, ModelPool, load_requested
+from core.load import ModelPool
 from core.plain_text import image_address, markup, plain, plain_sentence
-from core.predict import Prediction
 from core.predict.answers import told_outputs
 from core.predict.seen import (
     MistakenAnswer,
@@ -31,7 +30,7 @@ from core.predict.seen import (
 )
 from core.progress import Progress
 from core.theme import STATE_MARKS
-from core.wording import capital, percent, shape, share_text, small
+from core.wording import capital, percent, shape, share_text, signed
 from pages.components.predict.image_table import slot_fill
 from pages.components.predict.image_tray import TrayImage
 from pages.components.predict.prediction_job import Task
@@ -90,7 +89,7 @@ def seen_panel(results: Results, place: int, tasks: Sequence[Task]) -> None:
     if not panel.open:
         return
     image = results.images[place]
-    heads = {name: _head(row[place]) for name, row in results.predictions.items()}
+    heads = {name: row[place].head for name, row in results.predictions.items()}
     work = {task.slot: _job(task, image, heads[task.slot]) for task in tasks}
     with panel:
         for task in tasks:  # so that the second runs while the first is waited for
@@ -101,11 +100,6 @@ def seen_panel(results: Results, place: int, tasks: Sequence[Task]) -> None:
             if found is not None:
                 names = results.labels[task.slot].names
                 _draw(task.slot, found, names, slot_fill(task.slot, position), places)
-
-
-def _head(prediction: Prediction) -> str:
-    """The name of the head that is told."""
-    return prediction.answer.name if prediction.answer is not None else ""
 
 
 def _places(models: int) -> Iterator[Sequence[DeltaGenerator]]:
@@ -139,14 +133,11 @@ def _found(job: SharedJob[WhatIf]) -> WhatIf | None:
 
 def _work(pool: ModelPool, task: Task, image: TrayImage, head: str) -> Callable[[Progress], WhatIf]:
     def work(progress: Progress) -> WhatIf:
-        def load() -> LoadedModel:
-            return load_requested(task.request, task.state_dict, progress)
-
         def report(done: int, total: int, what: str) -> None:
             progress(done, total, f"{task.slot}: {what}")
 
         decoded = image_workers().decoded(image.data, image.name)
-        with pool.get(task.request, load) as loaded, decoded as whole:
+        with task.model(pool, progress) as loaded, decoded as whole:
             told = told_outputs(task.request.architecture, loaded.model, task.checkpoint)
             return what_if(
                 loaded,
@@ -206,12 +197,8 @@ def _png(image: Image.Image) -> bytes:
 
 def _range_row(name: str, values: ValueRange) -> str:
     numbers = (values.smallest, values.mean, values.largest)
-    cells = "".join(f"<b>{markup(_number(number))}</b>" for number in numbers)
+    cells = "".join(f"<b>{markup(signed(number))}</b>" for number in numbers)
     return f"<span>{markup(name)}</span>{cells}"
-
-
-def _number(value: float) -> str:
-    return small(value, 3).replace("-", "−")
 
 
 def _mistaken(answer: MistakenAnswer, right: TopClass | None, names: Sequence[str]) -> str:

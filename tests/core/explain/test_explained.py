@@ -1,6 +1,7 @@
 """Maps are Captum's own, lie where the model looks, and leave the shared model as it was."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -326,3 +327,26 @@ def test_eight_threads_explain_one_model_beside_predictions(tmp_path: Path) -> N
         assert not module._backward_hooks
     assert all(parameter.grad is None for parameter in shared.model.parameters())
     assert all(torch.equal(value, before[key]) for key, value in shared.model.state_dict().items())
+
+
+def test_a_class_of_another_head_is_explained_by_that_head() -> None:
+    shared = loaded_quarters()
+    image = square_images(1, 0)[0][0]
+    plain = shared.model
+
+    class TwoHeads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.plain = plain
+
+        def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+            scores = self.plain(images)
+            return {"logits": scores, "other": scores.flip(1)}
+
+    both = replace(shared, model=TwoHeads().eval())
+    for target in (0, 1):
+        last = 3 - target
+        expected = explain(shared, image, last, "gradients")
+        found = explain(both, image, target, "gradients", head="other")
+        assert torch.equal(found.values, expected.values)
+        assert found.score == expected.score

@@ -11,7 +11,7 @@ from PIL import Image
 from core.explain import HeatMap, explain, seen_part, spatial_layers
 from core.images import image_workers
 from core.inputs import prepare
-from core.load import LoadedModel, ModelPool, load_requested
+from core.load import ModelPool
 from core.plain_text import plain
 from core.progress import Progress
 from pages.components.predict.image_tray import TrayImage
@@ -29,13 +29,15 @@ MAX_MAPS = 24
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a person asks for: one model's map of a class. `layer` may be empty for the proposed."""
+    """What a person asks for: one model's map of a class of a head. `layer` may be empty for the
+    proposed one."""
 
     task: Task
     image: TrayImage
     target: int
     method: str
     layer: str
+    head: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class WhyJob:
         task = wanted.task
         identity = (
             f"{wanted.image.identity}|{task.request!r}|{task.preprocessing!r}|"
-            f"{wanted.target}|{wanted.method}|{wanted.layer}"
+            f"{wanted.target}|{wanted.method}|{wanted.layer}|{wanted.head}"
         )
         self._wanted = wanted
         self._job: SharedJob[Why] = SharedJob("why", identity, MAX_MAPS)
@@ -83,16 +85,14 @@ def _work(pool: ModelPool, wanted: Wanted) -> Callable[[Progress], Why]:
     task, given = wanted.task, wanted.image
 
     def work(progress: Progress) -> Why:
-        def load() -> LoadedModel:
-            return load_requested(task.request, task.state_dict, progress)
-
         def report(done: int, total: int, what: str) -> None:
             progress(done, total, f"{task.slot}: {what}")
 
         decoded = image_workers().decoded(given.data, given.name)
-        with pool.get(task.request, load) as loaded, decoded as whole:
+        with task.model(pool, progress) as loaded, decoded as whole:
             tensor = prepare(whole.image, task.preprocessing)
-            heat = explain(loaded, tensor, wanted.target, wanted.method, wanted.layer, report)
+            asked = wanted.target, wanted.method, wanted.layer
+            heat = explain(loaded, tensor, *asked, report, head=wanted.head)
             layers = spatial_layers(loaded, tensor) if heat.layer else ()
             small = whole.image.copy()
             part = seen_part(small.size, task.preprocessing)

@@ -13,7 +13,7 @@ import streamlit as st
 
 from core.explain import METHODS, heat_image, hottest_value
 from core.plain_text import image_address, markup, plain, plain_sentence
-from core.wording import small
+from core.wording import signed
 from pages.components.predict.image_table import slot_fill
 from pages.components.predict.prediction_job import Task
 from pages.components.predict.results import Results
@@ -72,7 +72,9 @@ def why_panel(results: Results, place: int, tasks: Sequence[Task]) -> None:
                     continue
                 layer = st.session_state.get(_layer_key(task), PROPOSED)
                 chosen = layer if method == "gradcam" else PROPOSED
-                job = WhyJob(Wanted(task, results.images[place], target, method, chosen))
+                head = results.predictions[task.slot][place].head
+                wanted = Wanted(task, results.images[place], target, method, chosen, head)
+                job = WhyJob(wanted)
                 job.start()
                 jobs[task.slot] = job
         found: dict[str, Why] = {}
@@ -176,12 +178,8 @@ def _draw(slot: str, why: Why, label: str, fill: str, opacity: float, hottest: f
         f'<div class="why" style="--fill:{markup(fill)}"><figure>'
         f'<img src="{markup(address, len(address))}" alt="What speaks for the class">'
         f"<figcaption><b>{markup(slot)}</b> <strong>{markup(label)}</strong>, score "
-        f"{markup(_number(why.heat.score))}"
+        f"{markup(signed(why.heat.score))}"
         '<div class="scale"><span>0</span><i></i>'
-        f"<span>{markup(_number(hottest))} and more</span></div></figcaption></figure></div>"
+        f"<span>{markup(signed(hottest))} and more</span></div></figcaption></figure></div>"
     )
     st.caption(plain_sentence(why.heat.evidence))
-
-
-def _number(value: float) -> str:
-    return small(value, 3).replace("-", "−")
